@@ -1,0 +1,38 @@
+# Every target makes the virtual environment it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := demo-data
+PORT ?= 3001
+
+.PHONY: setup run test check bench demo-data clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Crow needs Python 3.11 or newer; try: make setup PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $(READY)
+
+run: $(READY)
+	@$(BIN)/crow serve --port $(PORT)
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m bench
+
+demo-data: $(READY)
+	$(BIN)/python -m bench.demo_data $(DEMO)
+	CROW_HOME=$(DEMO)/home $(BIN)/crow import $(DEMO)/memories.jsonl
+
+clean:
+	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,71 @@
+"""The contract of Crow: everything that a plugin imports."""
+
+from __future__ import annotations
+
+from crow_hooks.crow import Crow, Hooks, Transaction
+from crow_hooks.errors import ConflictOpen, CrowError, Invalid, NotFound, Refused, WrongThread
+from crow_hooks.markers import hookimpl, hookspec
+from crow_hooks.services import ServiceKey
+from crow_hooks.types import (
+    Change,
+    Check,
+    Column,
+    Command,
+    Conflict,
+    Data,
+    Decision,
+    Entry,
+    FederatedCall,
+    Finding,
+    Format,
+    Instance,
+    Job,
+    NestPage,
+    Resolution,
+    Role,
+    SearchHit,
+    SearchKind,
+    Skipped,
+    Summary,
+    SyncedTable,
+    Tables,
+    Version,
+)
+
+__all__ = [
+    "Change",
+    "Check",
+    "Column",
+    "Command",
+    "Conflict",
+    "ConflictOpen",
+    "Crow",
+    "CrowError",
+    "Data",
+    "Decision",
+    "Entry",
+    "FederatedCall",
+    "Finding",
+    "Format",
+    "Hooks",
+    "Instance",
+    "Invalid",
+    "Job",
+    "NestPage",
+    "NotFound",
+    "Refused",
+    "Resolution",
+    "Role",
+    "SearchHit",
+    "SearchKind",
+    "ServiceKey",
+    "Skipped",
+    "Summary",
+    "SyncedTable",
+    "Tables",
+    "Transaction",
+    "Version",
+    "WrongThread",
+    "hookimpl",
+    "hookspec",
+]

@@ -1,0 +1,263 @@
+"""What crosses the borders between plugins: frozen values, no behaviour that needs the house.
+
+A change is what a local write did; an entry is a change as it stands in a feed. A row
+is declared to travel by a `SyncedTable`; what is not declared stays on its machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from peewee import Database
+
+    from crow_hooks.crow import Crow
+
+Data = Mapping[str, object]
+Role = Literal["home", "satellite"]
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One Crow installation."""
+
+    id: str
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One write of one row: who wrote it and at which lamport; `writer` is instance id, a dot, and an epoch."""
+
+    writer: str
+    lamport: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A local write, as the door saw it: stamped, joined, and about to be committed.
+
+    `data` is the whole image of the travelling columns after the write; for a delete
+    it is the last image. `vv` is what this instance knew of the row before the write;
+    `open` names live versions that the write did not mean to overwrite.
+    """
+
+    type: str
+    table: str
+    row_id: str
+    data: Data
+    version: Version
+    vv: Mapping[str, int]
+    open: tuple[Version, ...]
+    timestamp: int
+    deleted: bool = False
+    by: str = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A change as another instance wrote it, verified and decoded."""
+
+    type: str
+    table: str
+    row_id: str
+    data: Data
+    version: Version
+    vv: Mapping[str, int]
+    open: tuple[Version, ...]
+    timestamp: int
+    instance_id: str
+    deleted: bool = False
+    by: str = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two live versions of one row that differ: `local` is the one shown here, `remote` the other."""
+
+    id: str
+    table: str
+    row_id: str
+    local: Data
+    local_version: Version
+    local_deleted: bool
+    remote: Data
+    remote_version: Version
+    remote_deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """How a conflict was settled; `data` names changed fields and is given for a merge only."""
+
+    kind: Literal["local", "remote", "merge"]
+    data: Data | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FederatedCall:
+    """A tool call between two instances, before it leaves (`outbound`) or runs (`inbound`)."""
+
+    direction: Literal["outbound", "inbound"]
+    peer: Instance
+    tool: str
+    arguments: Data
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a plugin says about a federated call; the first denial wins."""
+
+    allowed: bool
+    reason: str = ""
+
+    @classmethod
+    def deny(cls, reason: str) -> Decision:
+        return cls(allowed=False, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A travelling column: its JSON type, its largest size in bytes of UTF-8, and whether it may be null.
+
+    A bookkeeping column travels but does not make two versions differ: `updated_at`
+    must not turn equal edits into a conflict, nor a write that changes nothing into one
+    that does.
+    """
+
+    name: str
+    kind: Literal["text", "integer", "real", "boolean", "json"] = "text"
+    bytes_max: int = 64 * 1024
+    nullable: bool = False
+    bookkeeping: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SyncedTable:
+    """A table whose rows travel: exactly the named columns, under exactly these change types.
+
+    Its SQL table has a text key `id`, an integer `lamport_ts`, and the columns named here. A
+    change type ending in `_delete` removes the row. `natural_key` names the column of
+    which the row id is the UUIDv5, for tables that must agree on a key while apart.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    change_types: tuple[str, ...]
+    natural_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What a plugin keeps in the database: one SQL script a schema version, applied in order, never edited."""
+
+    migrations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """One row that a search found; `score` orders hits of one kind only and is above zero."""
+
+    kind: str
+    id: str
+    title: str
+    snippet: str
+    score: float
+    updated_at: int
+    origin_instance: str
+    lamport_ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class SearchKind:
+    """A kind of row that `crow_search` covers: `find(db, query, limit)` runs on a read connection."""
+
+    name: str
+    find: Callable[[Database, str, int], list[SearchHit]]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a plugin says of this instance in a few lines: a kind, its value, and how long it may be kept."""
+
+    kind: str
+    collect: Callable[[Database], object]
+    refresh_seconds: int = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work on a schedule: a plain coroutine function that a test can call without a scheduler."""
+
+    name: str
+    run: Callable[[], Awaitable[None]]
+    every_seconds: float
+    jitter_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A subcommand of `crow`: a function whose annotated parameters become its arguments.
+
+    It prints by returning: text for a person, or any JSON value for `--json`.
+    """
+
+    name: str
+    run: Callable[..., object]
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A record that an import left out, and why."""
+
+    position: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A way rows leave and come in: `write` yields JSON objects, `read` takes them back.
+
+    `read(records, dry_run)` yields one item a record: None when it was taken, `Skipped`
+    when it was not. It writes in batches, so what was yielded as taken is committed once
+    the iterator has ended.
+    """
+
+    name: str
+    kinds: tuple[str, ...]
+    write: Callable[[], Iterator[Data]]
+    read: Callable[[Iterable[Data], bool], Iterator[Skipped | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found: `ok`, or what is wrong and what to do about it."""
+
+    ok: bool
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of `crow doctor`."""
+
+    name: str
+    run: Callable[[], Finding]
+
+
+@dataclass(frozen=True, slots=True)
+class NestPage:
+    """A page that a plugin adds to the Nest: where it stands, what it is called, and a Jinja2 template folder."""
+
+    path: str
+    title: str
+    template: str
+    templates: Path
+    context: Callable[[Crow], Data] = field(default=lambda crow: {})
