@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from crow_hooks.services import ServiceKey
-from crow_hooks.types import Change, Instance, Version
+from crow_hooks.types import Change, Data, Instance, Version
 
 if TYPE_CHECKING:
     from peewee import Database
@@ -39,9 +39,13 @@ class Transaction(Protocol):
 
         The row is read back, so write it first. For a `*_delete` type the row is still there:
         its last image is kept and the row removed here. `resolves` names the live
-        versions that the writer saw and means to overwrite. Raises `Invalid` when the row breaks its
+        versions that the writer saw and means to overwrite. A bookkeeping column is stamped with `now`, except by
+        a row's first write. Raises `Invalid` when the row breaks its
         `SyncedTable`, `NotFound` when it is not there.
         """
+
+    def last_image(self, table: str, row_id: str) -> Data | None:
+        """What a deleted row of a synced table held, while that is kept; None for a row that is not deleted."""
 
     def before_commit(self, key: object, run: Callable[[], None]) -> None:
         """Run once before the commit, inside the transaction; a second call with an equal key is ignored."""

@@ -91,8 +91,8 @@ def on_federated_call(crow: Crow, call: FederatedCall) -> Decision | Awaitable[D
 def setup(crow: Crow) -> None:
     """The plugin is being registered; those it requires have been.
 
-    At start, in dependency order: provide services and look them up. The database is open, its tables are not
-    made yet. Raising stops the start.
+    At start, in dependency order: provide services and look them up. The database is not open yet. Raising
+    stops the start.
     """
 
 

@@ -1,0 +1,58 @@
+"""Where this installation lives and what the environment says about it.
+
+The home is one folder that belongs to one person: mode 0700, nothing in it shared.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from crow_plugins.files import check_private_folder, make_private_folder
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 3001
+
+
+class Environment(BaseSettings):
+    """`CROW_HOME`, `CROW_LOG`, `CROW_LOG_LEVEL`, `CROW_DEBUG`."""
+
+    model_config = SettingsConfigDict(env_prefix="CROW_")
+
+    home: Path = Field(default_factory=lambda: Path.home() / ".crow")
+    log: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    debug: bool = False
+
+
+class Home:
+    """The paths in `$CROW_HOME`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.expanduser().absolute()
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "crow.db"
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "plugin_manifest.toml"
+
+    @property
+    def gateway(self) -> Path:
+        return self.folder / "gateway.json"
+
+    @property
+    def gateway_lock(self) -> Path:
+        return self.folder / "gateway.lock"
+
+    def make(self) -> None:
+        make_private_folder(self.folder)
+
+    def check(self) -> None:
+        """Refuse a home that others can read, or that is not ours."""
+        check_private_folder(self.folder)

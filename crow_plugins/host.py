@@ -1,0 +1,190 @@
+"""The host: one installation, running. Manifest → plugins → database → FastMCP server.
+
+Everything a host has hangs on the instance, so any number of them live in one process. Nothing here knows a
+plugin by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar, cast
+
+from crow_hooks import Change, Entry, Instance, SyncedTable, Tables, Transaction
+from pydantic import BaseModel
+
+from crow_plugins import bearer, manifest
+from crow_plugins.config import Environment, Home
+from crow_plugins.dispatch import BadPlugin, Dispatch, plugin_manager
+from crow_plugins.handle import Handle, Services, refuse_unknown_settings, validated
+from crow_plugins.keyring import Keyring
+from crow_plugins.store import Machine, Store, this_machine
+
+if TYPE_CHECKING:
+    from fastmcp import FastMCP
+    from peewee import Database
+
+log = logging.getLogger(__name__)
+
+Contribution = TypeVar("Contribution")
+
+
+class Host:
+    """An open installation. Close it, or use it as a context manager."""
+
+    def __init__(
+        self,
+        home: Path | None = None,
+        *,
+        manifest_file: Path | None = None,
+        passphrase: str | None = None,
+        now: Callable[[], float] = time.time,
+        machine: Callable[[], Machine] = this_machine,
+    ) -> None:
+        """Open the installation in `home` (default: `CROW_HOME`, else `~/.crow`).
+
+        Raises a `CrowError` whose sentence says what to do: no identity, a home that others can read, a fault in
+        the manifest, a plugin that does not fit, a database that is newer or cannot be opened.
+        """
+        self.home = Home(home or Environment().home)
+        self.home.check()
+        self.manifest_files = [self.home.manifest, *([manifest_file] if manifest_file else [])]
+        self.manifest = manifest.load(self.manifest_files)
+        self._enabled = self.manifest.enabled()
+        self._clock = now
+        self.keyring = Keyring.load(self.home.folder, passphrase)
+        identity = self.keyring.identity
+        self.instance = Instance(identity.instance_id, identity.name, identity.role)
+        self.services = Services()
+        self.hook = Dispatch(plugin_manager(), self.is_enabled)
+        for plugin in self.manifest.plugins:
+            self.hook.register(plugin.name, manifest.import_plugin(plugin), Handle(self, plugin))
+        self._check_settings()
+        self.store = self._open_store(machine)
+        self._serving = 0
+
+    # ---- what a plugin's handle asks ------------------------------------------------------------
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        return self.store.transaction()
+
+    def read(self) -> AbstractContextManager[Database]:
+        return self.store.read()
+
+    def now(self) -> int:
+        return int(self._clock())
+
+    def sign(self, purpose: str, payload: bytes) -> bytes:
+        return self.keyring.sign(purpose, payload)
+
+    # ---- what the write door tells --------------------------------------------------------------
+
+    def local_write(self, change: Change, transaction: Transaction) -> None:
+        self.hook.collect("on_local_write", change=change, transaction=transaction)
+
+    def show(self, entry: Entry, transaction: Transaction) -> bool:
+        owner = self.owners[entry.table]
+        return bool(self.hook.ask(owner, "on_remote_change", entry=entry, transaction=transaction))
+
+    def notify(self, name: str, **arguments: object) -> None:
+        self.hook.notify(name, **arguments)
+
+    # ---- plugins --------------------------------------------------------------------------------
+
+    def is_enabled(self, plugin: str) -> bool:
+        return plugin in self._enabled
+
+    def contributions(self, hook: str, kind: type[Contribution]) -> list[tuple[str, Contribution]]:
+        """What the plugins answered to a `register_*` hook, one item each, with the plugin's name."""
+        found: list[tuple[str, Contribution]] = []
+        for plugin, answer in self.hook.contributions(hook):
+            items = answer if isinstance(answer, Sequence) else [answer]
+            for item in items:
+                if not isinstance(item, kind):
+                    raise BadPlugin(plugin, f"{hook} returned a {type(item).__name__}, not a {kind.__name__}")
+                found.append((plugin, item))
+        return found
+
+    @cached_property
+    def owners(self) -> dict[str, str]:
+        """Which plugin registered each synced table."""
+        owners: dict[str, str] = {}
+        for plugin, table in self.contributions("register_synced_tables", SyncedTable):
+            if table.name in owners:
+                raise BadPlugin(plugin, f"the table {table.name} is registered by {owners[table.name]} already")
+            owners[table.name] = plugin
+        return owners
+
+    def _check_settings(self) -> None:
+        models = dict(self.hook.contributions("register_settings"))
+        for plugin in self.manifest.plugins:
+            model = models.get(plugin.name)
+            if model is None:
+                refuse_unknown_settings(plugin, ())
+            else:
+                validated(cast(type[BaseModel], model), plugin)
+
+    def _open_store(self, machine: Callable[[], Machine]) -> Store:
+        tables = dict(self.contributions("register_tables", Tables))
+        _ = self.owners
+        return Store(
+            self.home.database,
+            instance_id=self.instance.id,
+            listener=self,
+            scripts={bearer.OWNER: bearer.MIGRATIONS, **{name: each.migrations for name, each in tables.items()}},
+            synced=[table for _, table in self.contributions("register_synced_tables", SyncedTable)],
+            now=self.now,
+            machine=machine,
+        )
+
+    # ---- serving --------------------------------------------------------------------------------
+
+    @cached_property
+    def server(self) -> FastMCP:
+        """The FastMCP server with every plugin's tools, resources and prompts; it has no auth of its own."""
+        from crow_plugins.server import build_server  # FastMCP takes a while to import; commands do without
+
+        return build_server(self)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """`startup` on the way in, `shutdown` on the way out; nested uses share the outermost."""
+        self._serving += 1
+        if self._serving > 1:
+            try:
+                yield
+            finally:
+                self._serving -= 1
+            return
+        self.hook.serve_on(asyncio.get_running_loop())
+        try:
+            await self.hook.gather("startup")
+            yield
+        finally:
+            self._serving -= 1
+            await self._stop()
+
+    async def _stop(self) -> None:
+        try:
+            await self.hook.gather("shutdown", backwards=True)
+        except Exception:  # other people's code: the rest still has to stop
+            log.exception("shutdown failed")
+        await self.hook.drain()
+        self.hook.serve_on(None)
+
+    def close(self) -> None:
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,54 @@
+"""Memories: what an assistant was told and should still know tomorrow, on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from crow_hooks import Command, Crow, Format, SearchKind, Summary, SyncedTable, Tables, hookimpl
+
+from crow_plugins.memories import schema
+from crow_plugins.memories.commands import commands
+from crow_plugins.memories.interchange import memory_format
+from crow_plugins.memories.memories import SYNCED, Memories, search_kind
+from crow_plugins.memories.summary import categories
+
+if TYPE_CHECKING:
+    from fastmcp import FastMCP
+
+
+@hookimpl
+def register_tables(crow: Crow) -> Tables:
+    return Tables(migrations=schema.MIGRATIONS)
+
+
+@hookimpl
+def register_synced_tables(crow: Crow) -> Sequence[SyncedTable]:
+    return [SYNCED]
+
+
+@hookimpl
+def register_server(crow: Crow) -> FastMCP:
+    from crow_plugins.memories.tools import memory_tools  # FastMCP is imported when it is served only
+
+    return memory_tools(Memories(crow))
+
+
+@hookimpl
+def register_search(crow: Crow) -> Sequence[SearchKind]:
+    return [search_kind(crow)]
+
+
+@hookimpl
+def register_summary(crow: Crow) -> Sequence[Summary]:
+    return [categories()]
+
+
+@hookimpl
+def register_commands(crow: Crow) -> Sequence[Command]:
+    return commands(Memories(crow))
+
+
+@hookimpl
+def register_formats(crow: Crow) -> Sequence[Format]:
+    return [memory_format(crow)]

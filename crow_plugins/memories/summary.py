@@ -1,0 +1,17 @@
+"""What this plugin says of its instance: how many memories of each category."""
+
+from __future__ import annotations
+
+from crow_hooks import Summary
+from peewee import Database
+
+from crow_plugins.memories.memories import counts
+
+CATEGORIES_MAX = 200
+
+
+def categories() -> Summary:
+    def collect(db: Database) -> object:
+        return dict(list(counts(db, "category").items())[:CATEGORIES_MAX])
+
+    return Summary("memory_categories", collect, refresh_seconds=3600)

@@ -1,0 +1,250 @@
+"""The memories' MCP tools, resource and prompt: arguments with limits, structured answers beside readable text."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastmcp import FastMCP
+from fastmcp.tools.base import ToolResult
+from mcp_types import ToolAnnotations
+from pydantic import BaseModel, Field
+
+from crow_plugins.memories.memories import (
+    CATEGORY_MAX,
+    TAG_MAX,
+    TAGS_MAX,
+    Memories,
+    Memory,
+)
+from crow_plugins.memories.search import Filters
+
+CONTENT_CHARACTERS_MAX = 64 * 1024
+LONG_TEXT_MAX, SHORT_TEXT_MAX, QUERY_MAX = 16 * 1024, 2 * 1024, 10_000
+
+READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
+CHANGES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
+RESTORES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+
+Id = Annotated[str, Field(min_length=1, max_length=64, description="The memory's id, a UUID.")]
+Content = Annotated[
+    str, Field(min_length=1, max_length=CONTENT_CHARACTERS_MAX, description="What to remember, in full sentences.")
+]
+Category = Annotated[
+    str, Field(min_length=1, max_length=CATEGORY_MAX, description="One word or two: project, person, preference, …")
+]
+Importance = Annotated[int, Field(ge=1, le=10, description="From 1 (trivia) to 10 (never forget).")]
+Tag = Annotated[str, Field(max_length=TAG_MAX)]
+Tags = Annotated[list[Tag], Field(max_length=TAGS_MAX, description="Words to find it by.")]
+Context = Annotated[str, Field(max_length=LONG_TEXT_MAX, description="When and why this came up.")]
+Source = Annotated[str, Field(max_length=SHORT_TEXT_MAX, description="Where it comes from: a URL, a document, a person.")]
+ProjectId = Annotated[str, Field(max_length=64, description="The project it belongs to.")]
+Limit = Annotated[int, Field(ge=1, le=100, description="How many at the most.")]
+CategoryFilter = Annotated[str | None, Field(max_length=CATEGORY_MAX, description="Only this category.")]
+TagFilter = Annotated[str | None, Field(max_length=TAG_MAX, description="Only with this tag.")]
+ImportanceFilter = Annotated[int | None, Field(ge=1, le=10, description="Only this important or more.")]
+ProjectFilter = Annotated[str | None, Field(max_length=64, description="Only of this project.")]
+
+
+class MemoryAnswer(BaseModel):
+    """A memory and where it comes from; times in unix seconds."""
+
+    id: str
+    content: str
+    category: str
+    importance: int
+    tags: list[str]
+    context: str | None
+    source: str | None
+    project_id: str | None
+    origin_instance: str
+    created_at: int
+    updated_at: int
+    lamport_ts: int
+
+
+class MemoryHit(MemoryAnswer):
+    """A memory that matched: how well, and the place in it that did."""
+
+    score: float
+    snippet: str
+
+
+class MemoryHits(BaseModel):
+    """What a search found, best first; `matched` says whether all words were found or only some."""
+
+    items: list[MemoryHit]
+    matched: str
+
+
+class MemoryPage(BaseModel):
+    """Some memories of a list; pass `next_cursor` as `cursor` for the next ones."""
+
+    items: list[MemoryAnswer]
+    next_cursor: str | None
+    total: int
+
+
+class MemoryStatistics(BaseModel):
+    """How many memories there are, by category and by the instance that wrote them first."""
+
+    total: int
+    categories: dict[str, int]
+    origins: dict[str, int]
+    oldest: int | None
+    newest: int | None
+
+
+def memory_tools(memories: Memories) -> FastMCP:
+    server = FastMCP("crow-memories", mask_error_details=True)
+    _add_writing(server, memories)
+    _add_reading(server, memories)
+    _add_resources(server, memories)
+    return server
+
+
+def _add_writing(server: FastMCP, memories: Memories) -> None:
+    @server.tool(annotations=ADDS, output_schema=MemoryAnswer.model_json_schema())
+    def crow_store_memory(
+        content: Content,
+        category: Category = "general",
+        importance: Importance = 5,
+        tags: Tags = [],  # noqa: B006  # the schema shows it; nobody changes it
+        context: Context | None = None,
+        source: Source | None = None,
+        project_id: ProjectId | None = None,
+    ) -> ToolResult:
+        """Remember something for this person: a fact, a preference, a decision, how something is done."""
+        fields = {
+            "content": content,
+            "category": category,
+            "importance": importance,
+            "tags": tags,
+            "context": context,
+            "source": source,
+            "project_id": project_id,
+        }
+        return _one("Stored", memories.store(fields))
+
+    @server.tool(annotations=CHANGES, output_schema=MemoryAnswer.model_json_schema())
+    def crow_update_memory(
+        id: Id,
+        content: Content | None = None,
+        category: Category | None = None,
+        importance: Importance | None = None,
+        tags: Tags | None = None,
+        context: Context | None = None,
+        source: Source | None = None,
+        project_id: ProjectId | None = None,
+    ) -> ToolResult:
+        """Change fields of a memory; those left out stay. An empty context, source or project_id clears it."""
+        given = {
+            "content": content,
+            "category": category,
+            "importance": importance,
+            "tags": tags,
+            "context": context,
+            "source": source,
+            "project_id": project_id,
+        }
+        clearable = ("context", "source", "project_id")
+        fields = {
+            name: None if name in clearable and value == "" else value
+            for name, value in given.items()
+            if value is not None
+        }
+        return _one("Updated", memories.update(id, fields))
+
+    @server.tool(annotations=CHANGES, output_schema=MemoryAnswer.model_json_schema())
+    def crow_delete_memory(id: Id) -> ToolResult:
+        """Delete a memory. crow_restore_memory takes it back."""
+        return _one("Deleted (crow_restore_memory takes it back)", memories.delete(id))
+
+    @server.tool(annotations=RESTORES, output_schema=MemoryAnswer.model_json_schema())
+    def crow_restore_memory(id: Id) -> ToolResult:
+        """Take back the deletion of a memory."""
+        return _one("Restored", memories.restore(id))
+
+
+def _add_reading(server: FastMCP, memories: Memories) -> None:
+    @server.tool(annotations=READS, output_schema=MemoryHits.model_json_schema())
+    def crow_search_memories(
+        query: Annotated[str, Field(min_length=1, max_length=QUERY_MAX, description="What to look for, in plain words.")],
+        category: CategoryFilter = None,
+        tag: TagFilter = None,
+        min_importance: ImportanceFilter = None,
+        project_id: ProjectFilter = None,
+        limit: Limit = 10,
+    ) -> ToolResult:
+        """Search this person's memories, best matches first."""
+        found = memories.find(query, Filters(category, tag, min_importance, project_id), limit)
+        hits = [MemoryHit(**asdict(hit)) for hit in found.hits]
+        answer = MemoryHits(items=hits, matched=found.matched)
+        return ToolResult(content=_lines(hits), structured_content=answer.model_dump())
+
+    @server.tool(annotations=READS, output_schema=MemoryAnswer.model_json_schema())
+    def crow_get_memory(id: Id) -> ToolResult:
+        """One memory in full."""
+        return _one("Memory", memories.get(id))
+
+    @server.tool(annotations=READS, output_schema=MemoryPage.model_json_schema())
+    def crow_list_memories(
+        category: CategoryFilter = None,
+        tag: TagFilter = None,
+        min_importance: ImportanceFilter = None,
+        project_id: ProjectFilter = None,
+        limit: Limit = 20,
+        cursor: Annotated[str | None, Field(max_length=256, description="next_cursor of the last answer.")] = None,
+    ) -> ToolResult:
+        """List memories, the one changed last first."""
+        filters = Filters(category, tag, min_importance, project_id)
+        page = memories.list(filters, limit=limit, cursor=cursor)
+        items = [_answer(memory) for memory in page.items]
+        answer = MemoryPage(items=items, next_cursor=page.next_cursor, total=page.total)
+        return ToolResult(
+            content=f"{page.total} in all.\n{_lines(items)}", structured_content=answer.model_dump()
+        )
+
+    @server.tool(annotations=READS)
+    def crow_memory_stats() -> MemoryStatistics:
+        """How many memories there are, by category and origin."""
+        return MemoryStatistics(**asdict(memories.statistics()))
+
+
+def _add_resources(server: FastMCP, memories: Memories) -> None:
+    @server.resource("crow://memories/{id}", mime_type="application/json")
+    def memory(id: str) -> str:
+        """One memory in full, as JSON."""
+        return _answer(memories.get(id)).model_dump_json()
+
+    @server.prompt
+    def catch_up(topic: str) -> str:
+        """What do I know about a topic?"""
+        return (
+            f"Search my memories for {topic!r} with crow_search_memories, read the ones that matter in full, "
+            f"and tell me what I know about it, what is newest, and what seems out of date."
+        )
+
+
+def _answer(memory: Memory) -> MemoryAnswer:
+    return MemoryAnswer(**asdict(memory))
+
+
+def _one(verb: str, memory: Memory) -> ToolResult:
+    answer = _answer(memory)
+    return ToolResult(content=f"{verb}.\n{_line(answer)}", structured_content=answer.model_dump())
+
+
+def _lines(items: list[Any]) -> str:
+    return "\n".join(_line(item) for item in items) or "Nothing found."
+
+
+def _line(item: MemoryAnswer) -> str:
+    """Where it comes from, then the text, fenced: what stands between the bars is data."""
+    tags = f" tags={','.join(item.tags)}" if item.tags else ""
+    text = item.snippet if isinstance(item, MemoryHit) else item.content
+    return (
+        f"[memory {item.id} category={item.category} importance={item.importance}{tags} "
+        f"from={item.origin_instance}]\n| " + text.replace("\n", "\n| ")
+    )

@@ -1,0 +1,79 @@
+"""`sync_conflicts` kept equal to what the versions say: open rows are a function of the live versions.
+
+Only the open set is the same on every instance; how and when one was closed is each instance's own history.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import peewee
+from crow_hooks import Conflict, Version
+
+from crow_plugins.causality import OpenConflict, RowState, instance_of, open_conflicts
+from crow_plugins.store.synced import Shape
+
+
+def reconcile(
+    db: peewee.Database, shape: Shape, row_id: str, state: RowState, *, now: int, resolution: str, by: str
+) -> tuple[list[Conflict], list[str]]:
+    """Open what is new, close what is gone; returns the conflicts opened and the ids closed."""
+    table = shape.table.name
+    wanted = {conflict.id: conflict for conflict in open_conflicts(table, row_id, state, shape.bookkeeping)}
+    stored = {
+        conflict_id
+        for (conflict_id,) in db.execute_sql(
+            "SELECT id FROM sync_conflicts WHERE table_name = ? AND row_id = ? AND resolved = 0", (table, row_id)
+        )
+    }
+    opened = [_conflict(table, row_id, wanted[conflict_id]) for conflict_id in sorted(wanted.keys() - stored)]
+    closed = sorted(stored - wanted.keys())
+    for conflict in opened:
+        _insert(db, conflict, now)
+    _close(db, closed, resolution, by, now)
+    return opened, closed
+
+
+def _insert(db: peewee.Database, conflict: Conflict, now: int) -> None:
+    deletes = conflict.local_deleted or conflict.remote_deleted
+    db.execute_sql(
+        "INSERT INTO sync_conflicts (id, table_name, row_id, local_data, remote_data, local_lamport, remote_lamport, "
+        "remote_instance_id, resolved, created_at, op) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?) "
+        # The same two versions may come to stand beside each other again.
+        "ON CONFLICT (id) DO UPDATE SET resolved = 0, resolution = NULL, resolved_at = NULL, resolved_by = NULL",
+        (
+            conflict.id,
+            conflict.table,
+            conflict.row_id,
+            json.dumps(conflict.local, ensure_ascii=False),
+            json.dumps(conflict.remote, ensure_ascii=False),
+            conflict.local_version.lamport,
+            conflict.remote_version.lamport,
+            instance_of(conflict.remote_version.writer),
+            now,
+            "delete" if deletes else "update",
+        ),
+    )
+
+
+def _close(db: peewee.Database, closed: Sequence[str], resolution: str, by: str, now: int) -> None:
+    for conflict_id in closed:
+        db.execute_sql(
+            "UPDATE sync_conflicts SET resolved = 1, resolution = ?, resolved_at = ?, resolved_by = ? WHERE id = ?",
+            (resolution, now, by, conflict_id),
+        )
+
+
+def _conflict(table: str, row_id: str, found: OpenConflict) -> Conflict:
+    return Conflict(
+        id=found.id,
+        table=table,
+        row_id=row_id,
+        local=found.current.data or {},
+        local_version=Version(*found.current.dot),
+        local_deleted=found.current.deleted,
+        remote=found.other.data or {},
+        remote_version=Version(*found.other.dot),
+        remote_deleted=found.other.deleted,
+    )

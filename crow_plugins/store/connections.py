@@ -1,0 +1,112 @@
+"""The database file: one pool that writes, one pool that can only read.
+
+Readers are opened read-only, so that nothing gets past the write door by mistake. Both
+pools keep their connections open: closing the last one of a file costs a checkpoint.
+Nothing here knows what the tables mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+import peewee
+from crow_hooks import CrowError, WrongThread
+from playhouse.apsw_ext import APSWDatabase
+from playhouse.pool import PooledDatabase
+
+BUSY_SECONDS = 30  # another process may be importing; a batch of it takes well under a second
+READERS_MAX = 48  # above the 40 worker threads that FastMCP runs tools in
+CACHE_KIB = 16 * 1024
+
+OUT_OF_SERVICE = (apsw.BusyError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CantOpenError)
+
+PRAGMAS = {
+    "busy_timeout": BUSY_SECONDS * 1000,
+    "synchronous": "FULL",  # with NORMAL a power cut loses writes that were acknowledged
+    "foreign_keys": "ON",
+    "cache_size": -CACHE_KIB,
+    "temp_store": "MEMORY",
+}
+
+
+class StoreUnavailable(CrowError):
+    """The database cannot be opened or written now."""
+
+    code = "store_unavailable"
+
+    def __init__(self, path: Path, reason: object) -> None:
+        super().__init__(
+            f"the database {path} cannot be used: {reason}; check its permissions and the disk, then retry"
+        )
+
+
+class Pool(PooledDatabase, APSWDatabase):  # type: ignore[misc]  # playhouse has no stubs
+    """Peewee's pool over apsw connections."""
+
+    def _can_reuse(self, conn: apsw.Connection) -> bool:
+        """A connection goes back to the pool only outside any transaction."""
+        return bool(conn.getautocommit())
+
+
+def refuse_event_loop() -> None:
+    """Raise `WrongThread` on a thread that runs an event loop: waiting for the disk there stops everybody."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise WrongThread
+
+
+class Connections:
+    """The pools of one database file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        create = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+        self.writer = self._pool(create, 2, {"journal_mode": "WAL", **PRAGMAS})
+        self.readers = self._pool(apsw.SQLITE_OPEN_READONLY, READERS_MAX, PRAGMAS)
+        try:
+            self._keep_open()
+        except (peewee.DatabaseError, apsw.Error) as error:
+            raise StoreUnavailable(path, error) from error
+
+    def _pool(self, flags: int, connections_max: int, pragmas: dict[str, object]) -> Pool:
+        return Pool(
+            str(self.path),
+            max_connections=connections_max,
+            timeout=BUSY_SECONDS,
+            autoconnect=False,
+            flags=flags,
+            pragmas=pragmas,
+            lock_type="immediate",
+        )
+
+    def _keep_open(self) -> None:
+        """Open a connection for as long as the file is in use, so that no other close is the last one."""
+        with self.writer.connection_context():
+            self.writer.execute_sql("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+
+    @contextmanager
+    def read(self) -> Iterator[peewee.Database]:
+        refuse_event_loop()
+        with self.readers.connection_context(), self.readers.atomic("deferred"):
+            yield self.readers
+
+    @contextmanager
+    def write(self) -> Iterator[peewee.Database]:
+        """The writing connection, inside `BEGIN IMMEDIATE`: another process waits here, not in the middle."""
+        try:
+            with self.writer.connection_context(), self.writer.atomic("immediate"):
+                yield self.writer
+        except peewee.OperationalError as error:
+            if isinstance(error.__cause__ or error.__context__, OUT_OF_SERVICE):
+                raise StoreUnavailable(self.path, error) from error
+            raise
+
+    def close(self) -> None:
+        self.readers.close_all()
+        self.writer.close_all()

@@ -1,0 +1,255 @@
+"""The write door: the only way anything gets into the database.
+
+A write is one transaction: the row, its version, its conflicts, the clock, and whatever the
+plugins add in `on_local_write` and `before_commit`. It commits as a whole or not at all; what must leave
+the process leaves after the commit. The door knows synced tables by their declaration only.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+import peewee
+from crow_hooks import Change, ConflictOpen, CrowError, Data, Entry, Invalid, Version
+
+from crow_plugins import causality
+from crow_plugins.causality import Arrival, Dot, RowState
+from crow_plugins.store import conflicts, versions
+from crow_plugins.store.clock import Clock, Machine
+from crow_plugins.store.connections import Connections, refuse_event_loop
+from crow_plugins.store.synced import Shape, UnknownTable
+
+
+class NestedTransaction(CrowError):
+    """A transaction was opened inside another one of the same thread."""
+
+    code = "nested_transaction"
+
+    def __init__(self) -> None:
+        super().__init__("a transaction is open on this thread already; hand it on instead of opening another")
+
+
+class ChangedMeanwhile(CrowError):
+    """A resolution names other live versions than the row has now."""
+
+    code = "changed_meanwhile"
+
+    def __init__(self, table: str, row_id: str) -> None:
+        super().__init__(f"row {row_id} of {table} changed meanwhile; look at it again, then resolve it")
+
+
+class Listener(Protocol):
+    """What the door tells its host, inside the transaction and after it."""
+
+    def local_write(self, change: Change, transaction: WriteTransaction) -> None: ...
+
+    def show(self, entry: Entry, transaction: WriteTransaction) -> bool:
+        """Let the table's owner write the version; False to have it written the default way."""
+
+    def notify(self, name: str, **arguments: object) -> None: ...
+
+
+class Door:
+    """Opens write transactions on one database file, one at a time in this process."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        shapes: Mapping[str, Shape],
+        listener: Listener,
+        *,
+        instance_id: str,
+        now: Callable[[], int],
+        machine: Callable[[], Machine],
+    ) -> None:
+        self.shapes, self.listener, self.instance_id = shapes, listener, instance_id
+        self._connections, self._now, self._machine = connections, now, machine
+        self._lock = threading.Lock()
+        self._writing = threading.local()
+
+    @contextmanager
+    def transaction(self) -> Iterator[WriteTransaction]:
+        refuse_event_loop()
+        if self.current() is not None:
+            raise NestedTransaction
+        with self._lock, self._connections.write() as db:
+            transaction = WriteTransaction(self, db, self._now(), self._machine)
+            self._writing.transaction = transaction
+            try:
+                yield transaction
+                transaction.finish()
+            finally:
+                self._writing.transaction = None
+        transaction.committed()
+
+    def current(self) -> WriteTransaction | None:
+        """The transaction that this thread is in."""
+        return getattr(self._writing, "transaction", None)
+
+
+class WriteTransaction:
+    """One open write transaction; see `crow_hooks.Transaction` for what plugins may rely on."""
+
+    def __init__(self, door: Door, db: peewee.Database, now: int, machine: Callable[[], Machine]) -> None:
+        self.db, self.now = db, now
+        self._door, self._machine = door, machine
+        self._clock: Clock | None = None
+        self._before: dict[object, Callable[[], None]] = {}
+        self._after: list[Callable[[], None]] = []
+
+    @property
+    def clock(self) -> Clock:
+        if self._clock is None:
+            self._clock = Clock(self.db, self._door.instance_id, self._machine())
+        return self._clock
+
+    def before_commit(self, key: object, run: Callable[[], None]) -> None:
+        self._before.setdefault(key, run)
+
+    def after_commit(self, run: Callable[[], None]) -> None:
+        self._after.append(run)
+
+    def record(
+        self, type: str, table: str, row_id: str, *, resolves: Iterable[Version] = (), by: str = "assistant"
+    ) -> Change | None:
+        shape, deleted = self._shape(type, table), type.endswith("_delete")
+        known, image = versions.load(self.db, table, row_id), shape.image(self.db, row_id)
+        settled = frozenset(Dot(version.writer, version.lamport) for version in resolves)
+        self._refuse_what_was_not_seen(shape, row_id, known.state, settled, deleted)
+        digest = None if deleted else shape.digest(image)
+        if not settled and digest is not None and digest == known.digest:
+            return None
+        if known.state.live:  # the first write keeps what it came with, so that an import keeps its times
+            image |= dict.fromkeys(shape.bookkeeping, self.now)
+        shape.check(row_id, image)
+        dot = self.clock.tick()
+        state, arrival = causality.write(
+            known.state, dot, deleted=deleted, data=image, resolves=settled, bookkeeping=shape.bookkeeping
+        )
+        if deleted:
+            self.db.execute_sql(shape.delete, (row_id,))
+            self._show_current(shape, row_id, known.state, state)
+        else:
+            self.db.execute_sql(shape.stamp, (dot.lamport, *(image[name] for name in shape.bookkeeping), row_id))
+        self._keep(shape, row_id, known.state, state, "merge" if settled else "superseded", by)
+        change = _change(type, table, row_id, arrival, self.now, by)
+        self._door.listener.local_write(change, self)
+        return change
+
+    def apply(self, entry: Entry) -> None:
+        """Join an entry of another instance, which has been verified; raises `CrowError` if it breaks a rule."""
+        shape = self._shape(entry.type, entry.table)
+        arrival = Arrival(
+            dot=Dot(entry.version.writer, entry.version.lamport),
+            vector=entry.vv,
+            open=frozenset(Dot(version.writer, version.lamport) for version in entry.open),
+            deleted=entry.deleted,
+            data=entry.data,
+        )
+        causality.check(arrival)
+        shape.check(entry.row_id, entry.data)
+        self.clock.witness(entry.version.lamport)
+        before = self._state_with_data(shape, entry.row_id)
+        after = causality.join(before, arrival)
+        self._show_current(shape, entry.row_id, before, after)
+        self._keep(shape, entry.row_id, before, after, "superseded", entry.by)
+        self.after_commit(lambda: self._door.listener.notify("change_applied", entry=entry))
+
+    def last_image(self, table: str, row_id: str) -> Data | None:
+        """What a deleted row held, if that is still kept."""
+        known = versions.load(self.db, table, row_id)
+        shown = causality.current(known.state)
+        return shown.data if shown is not None and shown.deleted else None
+
+    def finish(self) -> None:
+        while self._before:
+            self._before.pop(next(iter(self._before)))()
+        if self._clock is not None:
+            self._clock.save()
+
+    def committed(self) -> None:
+        for run in self._after:
+            run()
+
+    def _shape(self, type: str, table: str) -> Shape:
+        shape = self._door.shapes.get(table)
+        if shape is None:
+            raise UnknownTable(table)
+        if type not in shape.table.change_types:
+            raise Invalid(f"{table} has no change type {type}; it has {', '.join(shape.table.change_types)}")
+        return shape
+
+    def _refuse_what_was_not_seen(
+        self, shape: Shape, row_id: str, state: RowState, settled: frozenset[Dot], deleted: bool
+    ) -> None:
+        if settled - {version.dot for version in state.live}:
+            raise ChangedMeanwhile(shape.table.name, row_id)
+        if deleted and not settled and len(state.live) > 1:
+            raise ConflictOpen(shape.table.name, row_id)
+
+    def _state_with_data(self, shape: Shape, row_id: str) -> RowState:
+        known = versions.load(self.db, shape.table.name, row_id)
+        if any(version.data is versions.IN_THE_ROW for version in known.state.live):
+            return versions.with_row(known, shape.image(self.db, row_id))
+        return known.state
+
+    def _show_current(self, shape: Shape, row_id: str, before: RowState, after: RowState) -> None:
+        """After a delete, too, another live version may be the one to show."""
+        was, shown = causality.current(before), causality.current(after)
+        if shown is None or (was is not None and was.dot == shown.dot):
+            return
+        if shown.deleted:
+            self.db.execute_sql(shape.delete, (row_id,))
+            return
+        entry = _entry_of(shape, row_id, shown, self.now)
+        if not self._door.listener.show(entry, self):
+            shape.write(self.db, row_id, shown.dot.lamport, shown.data or {})
+
+    def _keep(self, shape: Shape, row_id: str, before: RowState, after: RowState, resolution: str, by: str) -> None:
+        shown = causality.current(after)
+        digest = shape.digest(shown.data) if shown and shown.data is not None and not shown.deleted else None
+        versions.save(self.db, shape.table.name, row_id, after, digest)
+        if len(before.live) < 2 and len(after.live) < 2:
+            return
+        opened, closed = conflicts.reconcile(self.db, shape, row_id, after, now=self.now, resolution=resolution, by=by)
+        for conflict in opened:
+            self._tell("conflict_detected", conflict=conflict)
+        for conflict_id in closed:
+            self._tell("conflict_resolved", conflict_id=conflict_id, resolution=resolution)
+
+    def _tell(self, name: str, **arguments: object) -> None:
+        self.after_commit(lambda: self._door.listener.notify(name, **arguments))
+
+
+def _change(type: str, table: str, row_id: str, arrival: Arrival, now: int, by: str) -> Change:
+    return Change(
+        type=type,
+        table=table,
+        row_id=row_id,
+        data=arrival.data or {},
+        version=Version(*arrival.dot),
+        vv=arrival.vector,
+        open=tuple(Version(*dot) for dot in sorted(arrival.open)),
+        timestamp=now,
+        deleted=arrival.deleted,
+        by=by,
+    )
+
+
+def _entry_of(shape: Shape, row_id: str, version: causality.Version, now: int) -> Entry:
+    """The version that is now current, as an entry for the table's owner."""
+    update = next(type for type in shape.table.change_types if not type.endswith("_delete"))
+    return Entry(
+        type=update,
+        table=shape.table.name,
+        row_id=row_id,
+        data=version.data or {},
+        version=Version(*version.dot),
+        vv={},
+        open=(),
+        timestamp=now,
+        instance_id=causality.instance_of(version.dot.writer),
+    )

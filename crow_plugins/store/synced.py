@@ -1,0 +1,144 @@
+"""Rows of synced tables as data: read back, checked against what the table declares, compared by digest.
+
+The same check guards what is written here and what arrives: a row that one instance accepts
+must be acceptable to all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import peewee
+from crow_hooks import Column, CrowError, Data, Invalid, NotFound, SyncedTable
+
+STRING_BYTES_MAX = 128 * 1024
+ROW_BYTES_MAX = 240 * 1024  # leaves room for versions and names in an entry of 256 KiB
+INTEGER_MAX = 2**53 - 1  # what every JSON reader holds exactly
+
+
+class UnknownTable(CrowError):
+    """A write was recorded for a table that no plugin declared."""
+
+    code = "unknown_table"
+
+    def __init__(self, table: str) -> None:
+        super().__init__(f"{table} is not a synced table; declare it in register_synced_tables")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A synced table with what the door needs on every write made ready once."""
+
+    table: SyncedTable
+    columns: Mapping[str, Column]
+    bookkeeping: tuple[str, ...]
+    select: str
+    upsert: str
+    delete: str
+    stamp: str
+
+    @classmethod
+    def of(cls, table: SyncedTable) -> Shape:
+        names = [column.name for column in table.columns]
+        listed = ", ".join(names)
+        updates = ", ".join(f"{name} = excluded.{name}" for name in [*names, "lamport_ts"])
+        bookkeeping = [column.name for column in table.columns if column.bookkeeping]
+        stamps = ", ".join(f"{name} = ?" for name in ["lamport_ts", *bookkeeping])
+        return cls(
+            table=table,
+            columns={column.name: column for column in table.columns},
+            bookkeeping=tuple(bookkeeping),
+            select=f"SELECT {listed} FROM {table.name} WHERE id = ?",
+            upsert=f"INSERT INTO {table.name} (id, lamport_ts, {listed}) VALUES (?, ?{', ?' * len(names)}) "
+            f"ON CONFLICT (id) DO UPDATE SET {updates}",
+            delete=f"DELETE FROM {table.name} WHERE id = ?",
+            stamp=f"UPDATE {table.name} SET {stamps} WHERE id = ?",
+        )
+
+    def image(self, db: peewee.Database, row_id: str) -> dict[str, object]:
+        """The travelling columns of a row as it stands. Raises `NotFound`."""
+        row = db.execute_sql(self.select, (row_id,)).fetchone()
+        if row is None:
+            raise NotFound(f"no row {row_id} in {self.table.name}; list the rows to see their ids")
+        return {name: _decoded(column, value) for (name, column), value in zip(self.columns.items(), row, strict=True)}
+
+    def write(self, db: peewee.Database, row_id: str, lamport: int, data: Data) -> None:
+        """Make the row equal to `data`; columns that do not travel keep their values."""
+        values = [_encoded(column, data[name]) for name, column in self.columns.items()]
+        db.execute_sql(self.upsert, (row_id, lamport, *values))
+
+    def check(self, row_id: str, data: Data) -> None:
+        """Raise `Invalid` unless `data` is exactly what the table declares."""
+        where = f"row {row_id} of {self.table.name}"
+        if data.keys() != self.columns.keys():
+            raise Invalid(f"{where} must have exactly the columns {', '.join(self.columns)}")
+        for name, column in self.columns.items():
+            _check(where, column, data[name])
+        if len(canonical(data)) > ROW_BYTES_MAX:
+            raise Invalid(f"{where} is larger than {ROW_BYTES_MAX // 1024} KiB; shorten it and try again")
+
+    def digest(self, data: Data) -> bytes:
+        """Of the content alone: equal digests mean that nothing worth an entry differs."""
+        content = {name: value for name, value in data.items() if name not in self.bookkeeping}
+        return hashlib.blake2b(canonical(content), digest_size=16).digest()
+
+
+def canonical(data: Data) -> bytes:
+    return json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _decoded(column: Column, value: object) -> object:
+    if value is not None and column.kind == "json":
+        return json.loads(str(value))
+    if value is not None and column.kind == "boolean":
+        return bool(value)
+    return value
+
+
+def _encoded(column: Column, value: object) -> object:
+    if value is not None and column.kind == "json":
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return value
+
+
+def _check(where: str, column: Column, value: object) -> None:
+    if value is None:
+        if not column.nullable:
+            raise Invalid(f"{column.name} of {where} must not be empty")
+        return
+    if not _fits_kind(column, value):
+        raise Invalid(f"{column.name} of {where} must be of type {column.kind}")
+    if isinstance(value, int | float):
+        return
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)
+    size_max = min(column.bytes_max, STRING_BYTES_MAX)
+    if len(text) > size_max or len(text.encode("utf-8", "surrogatepass")) > size_max:
+        raise Invalid(f"{column.name} of {where} is longer than {size_max} bytes; shorten it and try again")
+    _refuse_what_json_cannot_carry(where, column, text)
+
+
+def _fits_kind(column: Column, value: object) -> bool:
+    match column.kind:
+        case "text":
+            return isinstance(value, str)
+        case "integer":
+            return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= INTEGER_MAX
+        case "real":
+            return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+        case "boolean":
+            return isinstance(value, bool)
+        case "json":
+            return isinstance(value, list | dict)
+
+
+def _refuse_what_json_cannot_carry(where: str, column: Column, text: str) -> None:
+    """Half of a surrogate pair is no character: it could be stored here and refused elsewhere."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Invalid(f"{column.name} of {where} is not valid Unicode; remove the broken character") from None
+    if "\0" in text:
+        raise Invalid(f"{column.name} of {where} holds a NUL character; remove it and try again")
