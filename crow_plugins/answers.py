@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from crow_hooks import CrowError
 from fastmcp import FastMCP
 from fastmcp.exceptions import FastMCPError, PromptError, ResourceError, ToolError, ValidationError
 from fastmcp.prompts.function_prompt import FunctionPrompt
@@ -23,6 +22,8 @@ from fastmcp.tools.base import ToolResult
 from fastmcp.tools.function_tool import FunctionTool
 from mcp_types import CallToolRequestParams
 from pydantic import ValidationError as PydanticValidationError
+
+from crow_hooks import CrowError
 
 FAILURES: dict[type, type[FastMCPError]] = {
     FunctionTool: ToolError,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import peewee
+
 from crow_hooks import Invalid, NotFound
 
 OWNER = "bearer"

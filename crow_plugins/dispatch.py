@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pluggy
+
 from crow_hooks import Crow, CrowError, specs
 from crow_hooks.markers import PROJECT
 

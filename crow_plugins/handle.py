@@ -6,9 +6,9 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from crow_hooks import CrowError, Hooks, Instance, NotFound, ServiceKey, Transaction
 from pydantic import BaseModel, ValidationError
 
+from crow_hooks import CrowError, Hooks, Instance, NotFound, ServiceKey, Transaction
 from crow_plugins.manifest import ManifestError, Plugin, nearest
 
 if TYPE_CHECKING:

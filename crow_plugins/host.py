@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
-from crow_hooks import Change, Entry, Instance, SyncedTable, Tables, Transaction
 from pydantic import BaseModel
 
+from crow_hooks import Change, Entry, Instance, SyncedTable, Tables, Transaction
 from crow_plugins import bearer, manifest
 from crow_plugins.config import Environment, Home
 from crow_plugins.dispatch import BadPlugin, Dispatch, plugin_manager

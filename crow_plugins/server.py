@@ -27,9 +27,14 @@ from fastmcp.server.transforms import (
 )
 from fastmcp.tools.base import Tool
 from fastmcp.utilities.versions import VersionSpec
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Match
+from starlette.types import Receive, Scope, Send
 
 from crow_plugins import __version__
 from crow_plugins.answers import OneSentence, answer_errors
+from crow_plugins.assistants import CLAIM, AssistantTokens
 from crow_plugins.dispatch import BadPlugin
 from crow_plugins.host_tools import host_tools
 
@@ -50,8 +55,21 @@ def build_server(host: Host) -> FastMCP:
         async with host.serving():
             yield
 
-    server = FastMCP("crow", instructions=INSTRUCTIONS, version=__version__, lifespan=lifespan, mask_error_details=True)
+    server = FastMCP(
+        "crow",
+        instructions=INSTRUCTIONS,
+        version=__version__,
+        lifespan=lifespan,
+        auth=AssistantTokens(host),
+        mask_error_details=True,
+    )
     server.add_middleware(OneSentence())
+    _mount_parts(server, host)
+    _add_routes(server, host)
+    return server
+
+
+def _mount_parts(server: FastMCP, host: Host) -> None:
     names: dict[str, str] = {}
     for owner, part in [("host", host_tools(host)), *host.contributions("register_server", FastMCP)]:
         await_in_thread(answer_errors(part))
@@ -59,7 +77,20 @@ def build_server(host: Host) -> FastMCP:
         part.add_transform(Gate(lambda owner=owner: owner == "host" or host.is_enabled(owner)))  # type: ignore[misc]
         part._mask_error_details = True
         server.mount(part)
-    return server
+
+
+def _add_routes(server: FastMCP, host: Host) -> None:
+    @server.custom_route("/health", methods=["GET"])
+    async def health(request: Request) -> JSONResponse:
+        """Whether the gateway answers, and whose it is; needs no token."""
+        instance = host.instance
+        return JSONResponse({"status": "ok", "instance_id": instance.id, "name": instance.name, "version": __version__})
+
+    # The one way in which WebSocket routes travel with a mounted server.
+    server._additional_http_routes += [
+        GatedRoute(route, lambda owner=owner: host.is_enabled(owner))  # type: ignore[misc]
+        for owner, route in host.contributions("register_routes", BaseRoute)
+    ]
 
 
 def _refuse_taken_names(names: dict[str, str], owner: str, part: FastMCP) -> None:
@@ -91,7 +122,7 @@ class Gate(Transform):
         if not self._open():
             return False
         token = get_access_token()
-        if token is None or "crow" not in token.claims or "write" in token.scopes:
+        if token is None or CLAIM not in token.claims or "write" in token.scopes:
             return True
         return tool.annotations is not None and tool.annotations.read_only_hint is True
 
@@ -125,3 +156,16 @@ class Gate(Transform):
         self, name: str, call_next: GetPromptNext, *, version: VersionSpec | None = None
     ) -> Prompt | None:
         return await call_next(name, version=version) if self._open() else None
+
+
+class GatedRoute(BaseRoute):
+    """A plugin's route, there while the plugin is on."""
+
+    def __init__(self, route: BaseRoute, open: Callable[[], bool]) -> None:
+        self._route, self._open = route, open
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        return self._route.matches(scope) if self._open() else (Match.NONE, {})
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._route.handle(scope, receive, send)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from crow_hooks import Command, Crow, Format, SearchKind, Summary, SyncedTable, Tables, hookimpl
-
 from crow_plugins.memories import schema
 from crow_plugins.memories.commands import commands
 from crow_plugins.memories.interchange import memory_format

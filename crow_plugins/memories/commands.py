@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from crow_hooks import Command
-
 from crow_plugins.memories.memories import Memories
 
 
@@ -29,4 +28,3 @@ def commands(memories: Memories) -> Sequence[Command]:
         return asdict(memories.store(fields, by="person"))
 
     return [Command("remember", remember)]
-

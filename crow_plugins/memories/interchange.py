@@ -12,11 +12,11 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
-from crow_hooks import Crow, CrowError, Data, Format, Invalid, Skipped, Transaction
 from peewee import Database
 
-from crow_plugins.memories.memories import SELECT, get, insert, memory_of, new_row
+from crow_hooks import Crow, CrowError, Data, Format, Invalid, Skipped, Transaction
 from crow_plugins.memories.memories import FIELDS as GIVEN
+from crow_plugins.memories.memories import SELECT, get, insert, memory_of, new_row
 
 BATCH = 1000  # rows a transaction: one sync of the disk for all of them
 KEPT = ("origin_instance", "created_at", "updated_at")
@@ -67,7 +67,7 @@ def _take_one(crow: Crow, transaction: Transaction, position: int, record: Data)
     try:
         row_id, row = _row(crow, record, transaction.now)
         if _is_here(transaction.db, row_id):
-            return Skipped(position, _difference(transaction.db, row_id, row))
+            return _difference(transaction.db, position, row_id, row)
     except CrowError as error:
         return Skipped(position, str(error))
     insert(transaction, row_id, row, by="import")
@@ -100,7 +100,8 @@ def _is_here(db: Database, row_id: str) -> bool:
     return db.execute_sql("SELECT 1 FROM memories WHERE id = ?", (row_id,)).fetchone() is not None
 
 
-def _difference(db: Database, row_id: str, row: Data) -> str:
+def _difference(db: Database, position: int, row_id: str, row: Data) -> Skipped:
     here = asdict(get(db, row_id))
-    same = all((list(here[name]) if name == "tags" else here[name]) == row[name] for name in GIVEN)
-    return "is here already" if same else f"memory {row_id} is here with other content; change it or give it a new id"
+    if all((list(here[name]) if name == "tags" else here[name]) == row[name] for name in GIVEN):
+        return Skipped(position, "is here already", here=True)
+    return Skipped(position, f"memory {row_id} is here with other content; change it or give it a new id")

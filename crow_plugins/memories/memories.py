@@ -13,6 +13,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from peewee import Database
+
 from crow_hooks import (
     Column,
     Crow,
@@ -24,8 +26,6 @@ from crow_hooks import (
     SyncedTable,
     Transaction,
 )
-from peewee import Database
-
 from crow_plugins.memories.search import Filters, Found, search
 
 CONTENT_BYTES_MAX = 64 * 1024

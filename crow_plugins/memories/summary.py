@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from crow_hooks import Summary
 from peewee import Database
 
+from crow_hooks import Summary
 from crow_plugins.memories.memories import counts
 
 CATEGORIES_MAX = 200

@@ -27,24 +27,23 @@ ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_
 CHANGES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
 RESTORES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 
-Id = Annotated[str, Field(min_length=1, max_length=64, description="The memory's id, a UUID.")]
-Content = Annotated[
-    str, Field(min_length=1, max_length=CONTENT_CHARACTERS_MAX, description="What to remember, in full sentences.")
-]
-Category = Annotated[
-    str, Field(min_length=1, max_length=CATEGORY_MAX, description="One word or two: project, person, preference, …")
-]
-Importance = Annotated[int, Field(ge=1, le=10, description="From 1 (trivia) to 10 (never forget).")]
+ID = Field(min_length=1, max_length=64, description="The memory's id, a UUID.")
+CONTENT = Field(min_length=1, max_length=CONTENT_CHARACTERS_MAX, description="What to remember, in full sentences.")
+CATEGORY = Field(min_length=1, max_length=CATEGORY_MAX, description="One word or two: project, person, preference, …")
+IMPORTANCE = Field(ge=1, le=10, description="From 1 (trivia) to 10 (never forget).")
+TAGS = Field(max_length=TAGS_MAX, description="Words to find it by.")
+CONTEXT = Field(max_length=LONG_TEXT_MAX, description="When and why this came up.")
+SOURCE = Field(max_length=SHORT_TEXT_MAX, description="Where it comes from: a URL, a document, a person.")
+PROJECT_ID = Field(max_length=64, description="The project it belongs to.")
+LIMIT = Field(ge=1, le=100, description="How many at the most.")
+QUERY = Field(min_length=1, max_length=QUERY_MAX, description="What to look for, in plain words.")
+CURSOR = Field(max_length=256, description="next_cursor of the last answer.")
+
 Tag = Annotated[str, Field(max_length=TAG_MAX)]
-Tags = Annotated[list[Tag], Field(max_length=TAGS_MAX, description="Words to find it by.")]
-Context = Annotated[str, Field(max_length=LONG_TEXT_MAX, description="When and why this came up.")]
-Source = Annotated[str, Field(max_length=SHORT_TEXT_MAX, description="Where it comes from: a URL, a document, a person.")]
-ProjectId = Annotated[str, Field(max_length=64, description="The project it belongs to.")]
-Limit = Annotated[int, Field(ge=1, le=100, description="How many at the most.")]
-CategoryFilter = Annotated[str | None, Field(max_length=CATEGORY_MAX, description="Only this category.")]
-TagFilter = Annotated[str | None, Field(max_length=TAG_MAX, description="Only with this tag.")]
-ImportanceFilter = Annotated[int | None, Field(ge=1, le=10, description="Only this important or more.")]
-ProjectFilter = Annotated[str | None, Field(max_length=64, description="Only of this project.")]
+OnlyCategory = Annotated[str | None, Field(max_length=CATEGORY_MAX, description="Only this category.")]
+OnlyTag = Annotated[str | None, Field(max_length=TAG_MAX, description="Only with this tag.")]
+OnlyImportance = Annotated[int | None, Field(ge=1, le=10, description="Only this important or more.")]
+OnlyProject = Annotated[str | None, Field(max_length=64, description="Only of this project.")]
 
 
 class MemoryAnswer(BaseModel):
@@ -107,13 +106,13 @@ def memory_tools(memories: Memories) -> FastMCP:
 def _add_writing(server: FastMCP, memories: Memories) -> None:
     @server.tool(annotations=ADDS, output_schema=MemoryAnswer.model_json_schema())
     def crow_store_memory(
-        content: Content,
-        category: Category = "general",
-        importance: Importance = 5,
-        tags: Tags = [],  # noqa: B006  # the schema shows it; nobody changes it
-        context: Context | None = None,
-        source: Source | None = None,
-        project_id: ProjectId | None = None,
+        content: Annotated[str, CONTENT],
+        category: Annotated[str, CATEGORY] = "general",
+        importance: Annotated[int, IMPORTANCE] = 5,
+        tags: Annotated[list[Tag], TAGS] = [],  # noqa: B006  # the schema shows it; nobody changes it
+        context: Annotated[str | None, CONTEXT] = None,
+        source: Annotated[str | None, SOURCE] = None,
+        project_id: Annotated[str | None, PROJECT_ID] = None,
     ) -> ToolResult:
         """Remember something for this person: a fact, a preference, a decision, how something is done."""
         fields = {
@@ -129,14 +128,14 @@ def _add_writing(server: FastMCP, memories: Memories) -> None:
 
     @server.tool(annotations=CHANGES, output_schema=MemoryAnswer.model_json_schema())
     def crow_update_memory(
-        id: Id,
-        content: Content | None = None,
-        category: Category | None = None,
-        importance: Importance | None = None,
-        tags: Tags | None = None,
-        context: Context | None = None,
-        source: Source | None = None,
-        project_id: ProjectId | None = None,
+        id: Annotated[str, ID],
+        content: Annotated[str | None, CONTENT] = None,
+        category: Annotated[str | None, CATEGORY] = None,
+        importance: Annotated[int | None, IMPORTANCE] = None,
+        tags: Annotated[list[Tag] | None, TAGS] = None,
+        context: Annotated[str | None, CONTEXT] = None,
+        source: Annotated[str | None, SOURCE] = None,
+        project_id: Annotated[str | None, PROJECT_ID] = None,
     ) -> ToolResult:
         """Change fields of a memory; those left out stay. An empty context, source or project_id clears it."""
         given = {
@@ -157,12 +156,12 @@ def _add_writing(server: FastMCP, memories: Memories) -> None:
         return _one("Updated", memories.update(id, fields))
 
     @server.tool(annotations=CHANGES, output_schema=MemoryAnswer.model_json_schema())
-    def crow_delete_memory(id: Id) -> ToolResult:
+    def crow_delete_memory(id: Annotated[str, ID]) -> ToolResult:
         """Delete a memory. crow_restore_memory takes it back."""
         return _one("Deleted (crow_restore_memory takes it back)", memories.delete(id))
 
     @server.tool(annotations=RESTORES, output_schema=MemoryAnswer.model_json_schema())
-    def crow_restore_memory(id: Id) -> ToolResult:
+    def crow_restore_memory(id: Annotated[str, ID]) -> ToolResult:
         """Take back the deletion of a memory."""
         return _one("Restored", memories.restore(id))
 
@@ -170,12 +169,14 @@ def _add_writing(server: FastMCP, memories: Memories) -> None:
 def _add_reading(server: FastMCP, memories: Memories) -> None:
     @server.tool(annotations=READS, output_schema=MemoryHits.model_json_schema())
     def crow_search_memories(
-        query: Annotated[str, Field(min_length=1, max_length=QUERY_MAX, description="What to look for, in plain words.")],
-        category: CategoryFilter = None,
-        tag: TagFilter = None,
-        min_importance: ImportanceFilter = None,
-        project_id: ProjectFilter = None,
-        limit: Limit = 10,
+        query: Annotated[
+            str, Field(min_length=1, max_length=QUERY_MAX, description="What to look for, in plain words.")
+        ],
+        category: OnlyCategory = None,
+        tag: OnlyTag = None,
+        min_importance: OnlyImportance = None,
+        project_id: OnlyProject = None,
+        limit: Annotated[int, LIMIT] = 10,
     ) -> ToolResult:
         """Search this person's memories, best matches first."""
         found = memories.find(query, Filters(category, tag, min_importance, project_id), limit)
@@ -184,27 +185,25 @@ def _add_reading(server: FastMCP, memories: Memories) -> None:
         return ToolResult(content=_lines(hits), structured_content=answer.model_dump())
 
     @server.tool(annotations=READS, output_schema=MemoryAnswer.model_json_schema())
-    def crow_get_memory(id: Id) -> ToolResult:
+    def crow_get_memory(id: Annotated[str, ID]) -> ToolResult:
         """One memory in full."""
         return _one("Memory", memories.get(id))
 
     @server.tool(annotations=READS, output_schema=MemoryPage.model_json_schema())
     def crow_list_memories(
-        category: CategoryFilter = None,
-        tag: TagFilter = None,
-        min_importance: ImportanceFilter = None,
-        project_id: ProjectFilter = None,
-        limit: Limit = 20,
-        cursor: Annotated[str | None, Field(max_length=256, description="next_cursor of the last answer.")] = None,
+        category: OnlyCategory = None,
+        tag: OnlyTag = None,
+        min_importance: OnlyImportance = None,
+        project_id: OnlyProject = None,
+        limit: Annotated[int, LIMIT] = 20,
+        cursor: Annotated[str | None, CURSOR] = None,
     ) -> ToolResult:
         """List memories, the one changed last first."""
         filters = Filters(category, tag, min_importance, project_id)
         page = memories.list(filters, limit=limit, cursor=cursor)
         items = [_answer(memory) for memory in page.items]
         answer = MemoryPage(items=items, next_cursor=page.next_cursor, total=page.total)
-        return ToolResult(
-            content=f"{page.total} in all.\n{_lines(items)}", structured_content=answer.model_dump()
-        )
+        return ToolResult(content=f"{page.total} in all.\n{_lines(items)}", structured_content=answer.model_dump())
 
     @server.tool(annotations=READS)
     def crow_memory_stats() -> MemoryStatistics:

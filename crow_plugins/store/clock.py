@@ -53,7 +53,8 @@ class Clock:
     def __init__(self, db: peewee.Database, instance_id: str, machine: Machine) -> None:
         self._db = db
         row = db.execute_sql("SELECT lamport, epoch, boot_id, clock_offset FROM clock WHERE id = 1").fetchone()
-        self.lamport, epoch, boot, offset = row or (0, "", "", 0.0)
+        known: tuple[int, str, str, float] = row or (0, "", "", 0.0)
+        self.lamport, epoch, boot, offset = known
         self._epoch_drawn = _is_stale(epoch, boot, offset, machine)
         if self._epoch_drawn:
             epoch = secrets.token_hex(6)

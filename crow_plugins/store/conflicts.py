@@ -9,8 +9,8 @@ import json
 from collections.abc import Sequence
 
 import peewee
-from crow_hooks import Conflict, Version
 
+from crow_hooks import Conflict, Version
 from crow_plugins.causality import OpenConflict, RowState, instance_of, open_conflicts
 from crow_plugins.store.synced import Shape
 

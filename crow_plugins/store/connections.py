@@ -14,9 +14,10 @@ from pathlib import Path
 
 import apsw
 import peewee
-from crow_hooks import CrowError, WrongThread
 from playhouse.apsw_ext import APSWDatabase
 from playhouse.pool import PooledDatabase
+
+from crow_hooks import CrowError, WrongThread
 
 BUSY_SECONDS = 30  # another process may be importing; a batch of it takes well under a second
 READERS_MAX = 48  # above the 40 worker threads that FastMCP runs tools in

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import peewee
-from crow_hooks import Change, ConflictOpen, CrowError, Data, Entry, Invalid, Version
 
+from crow_hooks import Change, ConflictOpen, CrowError, Data, Entry, Invalid, Version
 from crow_plugins import causality
 from crow_plugins.causality import Arrival, Dot, RowState
 from crow_plugins.store import conflicts, versions
@@ -155,8 +155,8 @@ class WriteTransaction:
         before = self._state_with_data(shape, entry.row_id)
         after = causality.join(before, arrival)
         self._show_current(shape, entry.row_id, before, after)
-        self._keep(shape, entry.row_id, before, after, "superseded", entry.by)
         self.after_commit(lambda: self._door.listener.notify("change_applied", entry=entry))
+        self._keep(shape, entry.row_id, before, after, "superseded", entry.by)
 
     def last_image(self, table: str, row_id: str) -> Data | None:
         """What a deleted row held, if that is still kept."""

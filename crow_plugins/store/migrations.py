@@ -11,8 +11,8 @@ from pathlib import Path
 
 import apsw
 import peewee
-from crow_hooks import CrowError
 
+from crow_hooks import CrowError
 from crow_plugins.store.connections import Connections
 
 BACKUPS_KEPT = 5

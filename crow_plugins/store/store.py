@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import peewee
-from crow_hooks import SyncedTable
 
+from crow_hooks import SyncedTable
 from crow_plugins.store import schema
 from crow_plugins.store.clock import Machine, this_machine
 from crow_plugins.store.connections import Connections

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import peewee
+
 from crow_hooks import Column, CrowError, Data, Invalid, NotFound, SyncedTable
 
 STRING_BYTES_MAX = 128 * 1024
 ROW_BYTES_MAX = 240 * 1024  # leaves room for versions and names in an entry of 256 KiB
+JSON_DEPTH_MAX = 16
 INTEGER_MAX = 2**53 - 1  # what every JSON reader holds exactly
 
 
@@ -113,11 +116,42 @@ def _check(where: str, column: Column, value: object) -> None:
         raise Invalid(f"{column.name} of {where} must be of type {column.kind}")
     if isinstance(value, int | float):
         return
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text = value if isinstance(value, str) else _text_of(where, column, value)
     size_max = min(column.bytes_max, STRING_BYTES_MAX)
     if len(text) > size_max or len(text.encode("utf-8", "surrogatepass")) > size_max:
         raise Invalid(f"{column.name} of {where} is longer than {size_max} bytes; shorten it and try again")
-    _refuse_what_json_cannot_carry(where, column, text)
+    for string in _strings(value):
+        _refuse_what_json_cannot_carry(where, column, string)
+
+
+def _text_of(where: str, column: Column, value: object) -> str:
+    if _depth(value) > JSON_DEPTH_MAX:
+        raise Invalid(f"{column.name} of {where} is nested deeper than {JSON_DEPTH_MAX} levels; flatten it")
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError):
+        raise Invalid(f"{column.name} of {where} must be of type json, without NaN or infinity") from None
+
+
+def _depth(value: object, limit: int = JSON_DEPTH_MAX + 1) -> int:
+    """How deep a value is nested, counted up to `limit`."""
+    if not isinstance(value, list | dict) or limit == 0:
+        return 0
+    inner = value.values() if isinstance(value, dict) else value
+    return 1 + max((_depth(each, limit - 1) for each in inner), default=0)
+
+
+def _strings(value: object) -> Iterator[str]:
+    """Every text in a value, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for each in value:
+            yield from _strings(each)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from _strings(key)
+            yield from _strings(each)
 
 
 def _fits_kind(column: Column, value: object) -> bool:
@@ -127,7 +161,7 @@ def _fits_kind(column: Column, value: object) -> bool:
         case "integer":
             return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= INTEGER_MAX
         case "real":
-            return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+            return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         case "boolean":
             return isinstance(value, bool)
         case "json":

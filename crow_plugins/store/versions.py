@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import peewee
-from crow_hooks import Data
 
+from crow_hooks import Data
 from crow_plugins.causality import EMPTY, Dot, RowState, Version
 
 IN_THE_ROW: Data = {}  # stands for data that the table row holds and nobody has asked for

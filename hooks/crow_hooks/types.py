@@ -214,10 +214,11 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A record that an import left out, and why."""
+    """A record that an import left out, and why; `here` when it is kept already, just like that."""
 
     position: int
     reason: str
+    here: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Measurements: every figure beside the limit it is held against, in one run."""

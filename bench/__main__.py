@@ -1,0 +1,17 @@
+"""`python -m bench`: everything that is measured, as one table."""
+
+from __future__ import annotations
+
+from bench import calls, imports, writes
+from bench.figures import show
+from bench.world import installation
+
+
+def main() -> None:
+    show("Writes", writes.measure())
+    with installation() as home:
+        show("Import", imports.measure(home))
+        show("Calls over HTTP", calls.measure(home))
+
+
+main()

@@ -1,0 +1,146 @@
+"""The command line as a whole: options that every command takes, plugins' commands, errors and exit codes.
+
+0 done, 1 failed, 2 wrong usage. An error is one sentence on stderr that says what to do next; its traceback is
+shown with `--debug` only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+from pydantic import ValidationError
+
+from crow_hooks import Command, CrowError
+from crow_plugins import __version__, logs
+from crow_plugins.cli import assistants, gateway, identity, plugins, searching, starting, transfer
+from crow_plugins.cli.terminal import Terminal
+from crow_plugins.config import Environment, Home
+from crow_plugins.host import Host
+
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+
+HELP = "One person's memories on all their machines."
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit code."""
+    try:
+        with _command_line(arguments) as app:
+            app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        return _fail(f"{_one_line(str(error))}; see: crow --help", WRONG_USAGE)
+    except CrowError as error:
+        if "--debug" in arguments:
+            raise
+        return _fail(str(error), FAILED)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # `crow export - | head` has read enough
+        sys.stderr.close()
+        return FAILED
+    return 0
+
+
+@contextmanager
+def _command_line(arguments: Sequence[str]) -> Iterator[App]:
+    environment = _environment()
+    logs.configure(environment)
+    app = App(name="crow", help=HELP, version=__version__, suppress_keyboard_interrupt=False, help_format="plaintext")
+    for room in (starting, gateway, searching, transfer, assistants, identity, plugins):
+        room.add_to(app)
+
+    @app.meta.default
+    def launch(
+        *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+        home: AHome = None,
+        json: Annotated[bool, Parameter(help="Answer with JSON.", negative=())] = False,
+        manifest: AManifest = None,
+        debug: Annotated[bool, Parameter(help="Show the traceback of an error.", negative=())] = False,
+    ) -> None:
+        terminal = Terminal(Home(home or environment.home), json, manifest)
+        command, bound, extras = app.parse_args(tokens, exit_on_error=False, print_error=False)
+        given = {"terminal": terminal} if "terminal" in extras else {}
+        result = command(*bound.args, **bound.kwargs, **given)
+        if result is not None:
+            terminal.answer(result, result if isinstance(result, str) else None)
+
+    with _plugin_commands(app, arguments, environment):
+        yield app
+
+
+AHome = Annotated[Path | None, Parameter(help="Where this installation lives; else $CROW_HOME, else ~/.crow.")]
+AManifest = Annotated[Path | None, Parameter(help="A plugin manifest over this machine's own.")]
+
+
+@contextmanager
+def _plugin_commands(app: App, arguments: Sequence[str], environment: Environment) -> Iterator[None]:
+    """Add the commands of the plugins of this home, unless the command is one of ours: then nothing is opened."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    early.add_argument("--home", type=Path)
+    early.add_argument("--manifest", type=Path)
+    try:
+        options, rest = early.parse_known_args(arguments)
+    except argparse.ArgumentError:  # an option without its value: cyclopts says it better
+        yield
+        return
+    words = [word for word in rest if not word.startswith("-")]
+    if words and words[0] in app:
+        yield
+        return
+    with ExitStack() as stack:
+        with suppress(CrowError):  # what keeps it from opening is told by the command that needs it
+            host = stack.enter_context(Host(options.home or environment.home, manifest_file=options.manifest))
+            _add_plugin_commands(app, host)
+        yield
+
+
+def _add_plugin_commands(app: App, host: Host) -> None:
+    for plugin, command in host.contributions("register_commands", Command):
+        if host.is_enabled(plugin):
+            _group(app, command).command(command.run, name=command.name)
+
+
+def _group(app: App, command: Command) -> App:
+    if command.group is None:
+        return app
+    if command.group not in app:
+        app.command(App(name=command.group, help_format="plaintext"))
+    return app[command.group]
+
+
+def _environment() -> Environment:
+    try:
+        return Environment()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = "CROW_" + str(first["loc"][0]).upper()
+        raise WrongEnvironment(name, first["msg"]) from error
+
+
+class WrongEnvironment(CrowError):
+    """An environment variable holds what it cannot."""
+
+    code = "wrong_environment"
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"the environment variable {name} is wrong: {reason}; correct or unset it")
+
+
+def _fail(sentence: str, code: int) -> int:
+    sys.stderr.write(f"crow: {sentence}\n")
+    return code
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")

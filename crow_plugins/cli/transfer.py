@@ -1,0 +1,276 @@
+"""Rows out and in as JSON Lines: one object a line, its `kind` says whose it is.
+
+Lines of one kind that stand together go to their plugin as one stream, which writes in batches; a line that cannot
+be taken is left out and told of, with its number and the reason.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+from cyclopts import App, Parameter
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from crow_hooks import CrowError, Data, Format, Skipped
+from crow_plugins.cli.terminal import ATerminal, Terminal
+from crow_plugins.host import Host
+from crow_plugins.manifest import nearest
+
+LINE_BYTES_MAX = 1 << 20  # four times the largest row
+REASONS_SHOWN = 10
+ROWS_A_STEP = 1000
+
+
+class FileUnusable(CrowError):
+    """A file cannot be read or written."""
+
+    code = "file_unusable"
+
+    def __init__(self, file: Path, reason: str) -> None:
+        super().__init__(f"{file} cannot be used: {reason}; check the name and its permissions")
+
+
+class SomeSkipped(CrowError):
+    """An import left lines out; the rest is in."""
+
+    code = "some_skipped"
+
+    def __init__(self, count: int, taken: int) -> None:
+        super().__init__(
+            f"{count} lines were left out and {taken} taken; correct the lines named above and import again"
+        )
+
+
+AFile = Annotated[Path, Parameter(allow_leading_hyphen=True)]  # for -, which is no option
+
+
+def add_to(app: App) -> None:
+    app.command(import_rows, name="import")
+    app.command(export_rows, name="export")
+
+
+def export_rows(
+    file: AFile,
+    *,
+    kind: Annotated[tuple[str, ...], Parameter(help="Only this kind of row.", negative=())] = (),
+    terminal: ATerminal,
+) -> None:
+    """Write everything kept here to a file, one JSON object a line.
+
+    Parameters
+    ----------
+    file
+        Where to; - for standard output. A file that exists is left alone.
+    """
+    with terminal.open() as host:
+        formats = _formats(host)
+        for name in kind:
+            _known(name, formats)
+        chosen = {id(each): each for name, each in formats.items() if not kind or name in kind}.values()
+        with _written(file) as out, _progress(terminal, None) as advance:
+            count = 0
+            for record in _wanted(chosen, kind):
+                out.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+                count += 1
+                advance(1)
+    if file != Path("-"):
+        terminal.answer({"exported": count, "file": str(file)}, f"Exported {count} rows to {file}")
+
+
+def import_rows(
+    file: AFile,
+    *,
+    dry_run: Annotated[bool, Parameter(help="Check every line and change nothing.", negative=())] = False,
+    terminal: ATerminal,
+) -> None:
+    """Take rows from a file as `crow export` writes it. What is here already stays as it is.
+
+    Parameters
+    ----------
+    file
+        Where from; - for standard input.
+    """
+    report = Report()
+    with terminal.open() as host, _read(file) as source, _progress(terminal, source) as advance:
+        for result in take(source, _formats(host), dry_run=dry_run):
+            report.add(result)
+            advance(1)
+    _tell(terminal, report, dry_run)
+
+
+@dataclass
+class Report:
+    """What became of the lines."""
+
+    taken: int = 0
+    here: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def add(self, result: Skipped | None) -> None:
+        if result is None:
+            self.taken += 1
+        elif result.here:
+            self.here += 1
+        else:
+            self.skipped.append(result)
+
+
+def take(source: BinaryIO, formats: dict[str, Format], *, dry_run: bool) -> Iterator[Skipped | None]:
+    """What became of each line of `source`, in order; positions are line numbers from 1."""
+    parsed = (_parsed(number, line, formats) for number, line in _lines(source))
+    for kind, group in itertools.groupby(parsed, key=lambda item: item[1] and item[1]["kind"]):
+        if kind is None:
+            yield from (reason for _, _, reason in group)
+            continue
+        numbers: deque[int] = deque()
+        for result in formats[str(kind)].read(_records(group, numbers), dry_run):
+            number = numbers.popleft()
+            yield Skipped(number, result.reason, here=result.here) if result else None
+
+
+Parsed = tuple[int, Data | None, Skipped | None]
+
+
+def _records(group: Iterable[Parsed], numbers: deque[int]) -> Iterator[Data]:
+    for number, record, _ in group:
+        numbers.append(number)
+        yield record or {}
+
+
+def _lines(source: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    for number in itertools.count(1):
+        line = source.readline(LINE_BYTES_MAX + 1)
+        if not line:
+            return
+        if len(line) > LINE_BYTES_MAX:
+            _skip_to_line_end(source, line)
+        if line.strip():
+            yield number, line
+
+
+def _skip_to_line_end(source: BinaryIO, part: bytes) -> None:
+    while part and not part.endswith(b"\n"):
+        part = source.readline(LINE_BYTES_MAX)
+
+
+def _parsed(number: int, line: bytes, formats: dict[str, Format]) -> Parsed:
+    if len(line) > LINE_BYTES_MAX:
+        return number, None, Skipped(number, f"is longer than {LINE_BYTES_MAX} bytes")
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return number, None, Skipped(number, "is not JSON")
+    if not isinstance(record, dict):
+        return number, None, Skipped(number, "is not a JSON object")
+    kind = record.get("kind")
+    if kind not in formats:
+        return number, None, Skipped(number, f"has no kind that is known here{nearest(str(kind), formats)}")
+    return number, record, None
+
+
+def _formats(host: Host) -> dict[str, Format]:
+    """By kind, of the plugins that are on."""
+    return {
+        kind: each
+        for plugin, each in host.contributions("register_formats", Format)
+        if host.is_enabled(plugin)
+        for kind in each.kinds
+    }
+
+
+class UnknownKind(CrowError):
+    """There is no such kind of row here."""
+
+    code = "unknown_kind"
+
+    def __init__(self, kind: str, known: Iterable[str]) -> None:
+        super().__init__(f"there is no kind {kind}{nearest(kind, known)}")
+
+
+def _known(kind: str, formats: dict[str, Format]) -> None:
+    if kind not in formats:
+        raise UnknownKind(kind, formats)
+
+
+def _wanted(formats: Iterable[Format], kinds: tuple[str, ...]) -> Iterator[Data]:
+    for each in formats:
+        yield from (record for record in each.write() if not kinds or record["kind"] in kinds)
+
+
+@contextmanager
+def _read(file: Path) -> Iterator[BinaryIO]:
+    if file == Path("-"):
+        yield sys.stdin.buffer
+        return
+    try:
+        source = file.open("rb")
+    except OSError as error:
+        raise FileUnusable(file, error.strerror or str(error)) from error
+    with source:
+        yield source
+
+
+@contextmanager
+def _written(file: Path) -> Iterator[BinaryIO]:
+    if file == Path("-"):
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise FileUnusable(file, error.strerror or str(error)) from error
+    with os.fdopen(descriptor, "wb") as out:
+        yield out
+
+
+@contextmanager
+def _progress(terminal: Terminal, source: BinaryIO | None) -> Iterator[Callable[[int], None]]:
+    """A bar over the bytes of a file, or a count where there is no end to see."""
+    columns = (
+        BarColumn(),
+        TextColumn("{task.fields[rows]:,} rows"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    size = os.fstat(source.fileno()).st_size if source is not None and source.seekable() else None
+    with Progress(*columns, console=terminal.err, transient=True) as progress:
+        task = progress.add_task("", total=size, rows=0, rate="")
+        rows = 0
+
+        def advance(count: int) -> None:
+            nonlocal rows
+            rows += count
+            if rows % ROWS_A_STEP == 0:
+                _show(progress, task, rows, source.tell() if size and source else None)
+
+        yield advance
+
+
+def _show(progress: Progress, task: TaskID, rows: int, position: int | None) -> None:
+    elapsed = progress.tasks[task].elapsed or 0
+    rate = f"{rows / elapsed:,.0f} rows/s" if elapsed else ""
+    progress.update(task, rows=rows, rate=rate, completed=position)
+
+
+def _tell(terminal: Terminal, report: Report, dry_run: bool) -> None:
+    skipped = [{"line": each.position, "reason": each.reason} for each in report.skipped]
+    answer = {"imported": report.taken, "already_here": report.here, "skipped": skipped, "dry_run": dry_run}
+    verb = "Would import" if dry_run else "Imported"
+    terminal.answer(answer, f"{verb} {report.taken} rows; {report.here} are here already, {len(skipped)} were left out")
+    if not terminal.json:
+        for each in report.skipped[:REASONS_SHOWN]:
+            terminal.say(f"line {each.position}: {each.reason}")
+        if len(skipped) > REASONS_SHOWN:
+            terminal.say(f"and {len(skipped) - REASONS_SHOWN} more; --json lists them all")
+    if skipped:
+        raise SomeSkipped(len(skipped), report.taken)

@@ -1,0 +1,220 @@
+"""The gateway: one installation answering on one address, until it is told to stop.
+
+MCP at `/mcp` (and at `/router/mcp`, as older clients call it), `/health`, and whatever routes plugins add.
+One gateway runs in a home at a time; it holds a lock that dies with it, and `gateway.json` says where it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import ipaddress
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from crow_hooks import CrowError
+from crow_plugins.config import DEFAULT_HOST, DEFAULT_PORT, Home
+from crow_plugins.files import write_private
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from crow_plugins.host import Host
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 3  # what a stop waits for answers under way; streams that stay open are cut after it
+BACKLOG = 2048
+PORT_MAX = 65_535
+
+
+class GatewayRunning(CrowError):
+    """Another gateway runs in this home."""
+
+    code = "gateway_running"
+
+    def __init__(self, home: Path, pid: int | None) -> None:
+        known = f"process {pid}" if pid else "another process"
+        super().__init__(f"{known} runs the gateway of {home} already; stop it first, or use its address")
+
+
+class AddressTaken(CrowError):
+    """The address cannot be listened on."""
+
+    code = "address_taken"
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(f"cannot listen on {host}:{port}: {reason}; choose another with --port, or --port 0 for any")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Where a gateway answers, as `gateway.json` has it."""
+
+    pid: int
+    host: str
+    port: int
+
+    @property
+    def reachable_host(self) -> str:
+        """The address to call from this machine: a bind to every address is no address."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  # not bound here
+
+    @property
+    def base_url(self) -> str:
+        host = self.reachable_host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def mcp(self) -> str:
+        return f"{self.base_url}/mcp"
+
+
+def application(host: Host, names: Sequence[str] = (), *, any_address: bool = False) -> ASGIApp:
+    """The ASGI application; `names` are the host names it answers to beside the loopback ones."""
+    from starlette.middleware import Middleware  # importing FastMCP takes longer than the other commands do
+
+    from crow_plugins.guard import HostAndOriginGuard
+
+    guard = Middleware(HostAndOriginGuard, names=names, any_address=any_address)
+    return Alias(host.server.http_app(path="/mcp", middleware=[guard]), {"/router/mcp": "/mcp"})
+
+
+class Alias:
+    """Serves some paths as others."""
+
+    def __init__(self, app: ASGIApp, paths: dict[str, str]) -> None:
+        self._app, self._paths = app, paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = self._paths.get(scope.get("path", ""))
+        if path is not None:
+            scope = {**scope, "path": path, "raw_path": path.encode()}
+        await self._app(scope, receive, send)
+
+
+def serve(
+    host: Host,
+    *,
+    address: str = DEFAULT_HOST,
+    port: int = DEFAULT_PORT,
+    names: Sequence[str] = (),
+    ready: Callable[[Running], None],
+) -> None:
+    """Serve until SIGTERM or SIGINT; `ready` is called once it answers. Raises `GatewayRunning`, `AddressTaken`."""
+    with only_gateway(host.home), _listening(address, port) as listener:
+        running = Running(os.getpid(), address, listener.getsockname()[1])
+        app = application(host, [address, *names], any_address=not is_loopback(address))
+
+        def announce() -> None:
+            write_private(host.home.gateway, json.dumps(asdict(running)).encode())
+            log.info("gateway ready address=%s pid=%d", running.mcp, running.pid)
+            ready(running)
+
+        asyncio.run(_serve_until_told(app, listener, announce))
+    log.info("gateway stopped pid=%d", running.pid)
+
+
+def running_gateway(home: Home) -> Running | None:
+    """The gateway that runs in a home now, if any."""
+    if not home.gateway_lock.exists():
+        return None
+    with home.gateway_lock.open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _announced(home)
+    return None
+
+
+@contextmanager
+def only_gateway(home: Home) -> Iterator[None]:
+    """Hold the lock of the home's gateway; the kernel lets go of it however the process ends."""
+    descriptor = os.open(home.gateway_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "r+b") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            running = _announced(home)
+            raise GatewayRunning(home.folder, running.pid if running else None) from None
+        try:
+            yield
+        finally:
+            home.gateway.unlink(missing_ok=True)
+
+
+def is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def _announced(home: Home) -> Running | None:
+    try:
+        return Running(**json.loads(home.gateway.read_bytes()))
+    except (OSError, ValueError, TypeError):  # it is starting or stopping just now
+        return None
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    if not 0 <= port <= PORT_MAX:  # the system would take it modulo 65,536
+        raise AddressTaken(host, port, "there is no such port")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise AddressTaken(host, port, getattr(error, "strerror", None) or str(error)) from error
+    with listener:
+        yield listener
+
+
+class Server(uvicorn.Server):
+    """Says when it answers, and leaves signals to us: uvicorn would end the process by the signal it caught."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._announce()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def stop(self) -> None:
+        self.force_exit = self.should_exit  # asked twice: do not wait any longer
+        self.should_exit = True
+
+
+async def _serve_until_told(app: ASGIApp, listener: socket.socket, announce: Callable[[], None]) -> None:
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    server = Server(config, announce)
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(RuntimeError):  # a thread that is not the main one cannot; its owner stops it
+            loop.add_signal_handler(signal_number, server.stop)
+    await server.serve([listener])

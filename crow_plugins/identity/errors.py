@@ -1,0 +1,248 @@
+"""What can be wrong with an identity.
+
+    IdentityError
+    ├── BadJson                 not the one spelling of a JSON value that can be signed
+    ├── BadLabel                a signature's purpose or signer is not spelled as one can be
+    ├── BadSignature            the signature is not by this key over these bytes
+    ├── DegenerateKey           no honest machine has this public key
+    ├── BadName                 an instance cannot be called that
+    ├── CertificateError        blame the certificate: somebody else made it
+    │   ├── CertificateTooLarge, CertificateMalformed, CertificateNewer
+    │   ├── CertificateForeign  of another identity
+    │   ├── CertificateForged   says it is ours, and the chain key did not sign it
+    │   └── CertificateNotYetValid, CertificateExpired
+    ├── WordsError              blame the typing
+    │   └── WrongWordCount, UnknownWord, WrongChecksum
+    └── SealError               blame the file
+        └── SealDamaged, SealNewer, PassphraseMissing, WrongPassphrase, EmptyPassphrase, NoMemory
+
+No message repeats what another machine sent.
+"""
+
+from __future__ import annotations
+
+from crow_hooks import CrowError
+
+
+class IdentityError(CrowError):
+    """Something is wrong with an identity."""
+
+    code = "identity_error"
+
+
+class BadJson(IdentityError):
+    """Bytes or a value that have no canonical JSON form, or not this one."""
+
+    code = "bad_json"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"this is not canonical JSON: {reason}; use the bytes as their author made them")
+
+
+class BadLabel(IdentityError):
+    """A signature's purpose or signer is not spelled as one can be."""
+
+    code = "bad_label"
+
+    def __init__(self, part: str, allowed: str) -> None:
+        super().__init__(f"the {part} of a signature is {allowed}; choose such a one")
+
+
+class BadSignature(IdentityError):
+    """A signature is not by this key, for this purpose, over these bytes."""
+
+    code = "bad_signature"
+
+    def __init__(self, purpose: str) -> None:
+        super().__init__(f"the signature ({purpose}) is not by the one it should be from; do not trust what it covers")
+
+
+class DegenerateKey(IdentityError):
+    """A public key that no honest machine has: signatures under it can be forged."""
+
+    code = "degenerate_key"
+
+    def __init__(self, which: str) -> None:
+        super().__init__(f"the {which} is not a key that a machine can have; do not trust who sent it")
+
+
+class BadName(IdentityError):
+    """An instance cannot have this name."""
+
+    code = "bad_name"
+
+    def __init__(self, characters_max: int) -> None:
+        super().__init__(
+            f"a name has 1 to {characters_max} characters, no control or invisible ones, no space at its ends; "
+            "choose another"
+        )
+
+
+class CertificateError(IdentityError):
+    """A certificate is not to be trusted."""
+
+    code = "certificate_error"
+
+
+class CertificateTooLarge(CertificateError):
+    """Longer than any certificate; it was not looked at."""
+
+    code = "certificate_too_large"
+
+    def __init__(self, size_max: int) -> None:
+        super().__init__(f"a certificate has at most {size_max} bytes; ask for it again")
+
+
+class CertificateMalformed(CertificateError):
+    """Not spelled as a certificate is; `reason` names the first thing wrong."""
+
+    code = "certificate_malformed"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"this is not a certificate: {reason}; ask the machine for it again")
+
+
+class CertificateNewer(CertificateError):
+    """A format that this release does not know."""
+
+    code = "certificate_newer"
+
+    def __init__(self) -> None:
+        super().__init__("the certificate was made by a newer release; update this machine's crow to read it")
+
+
+class CertificateForeign(CertificateError):
+    """It is by another identity: the machine is of another chain."""
+
+    code = "certificate_foreign"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the certificate is of another identity: that machine is not of this chain; "
+            "join it with crow invite, or import the identity there"
+        )
+
+
+class CertificateForged(CertificateError):
+    """It names our chain, and the chain key did not sign it."""
+
+    code = "certificate_forged"
+
+    def __init__(self) -> None:
+        super().__init__("the certificate is not signed by the chain it names; do not trust the machine that sent it")
+
+
+class CertificateNotYetValid(CertificateError):
+    """Its first second is still to come."""
+
+    code = "certificate_not_yet_valid"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"the certificate starts to be valid {seconds} seconds from now; set the clocks right")
+
+
+class CertificateExpired(CertificateError):
+    """Its last second is over."""
+
+    code = "certificate_expired"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"the certificate expired {seconds} seconds ago; certify the machine again")
+
+
+class WordsError(IdentityError):
+    """Backup words that give no seed."""
+
+    code = "words_error"
+
+
+class WrongWordCount(WordsError):
+    """Too few words, or too many."""
+
+    code = "wrong_word_count"
+
+    def __init__(self, count: int, wanted: int) -> None:
+        super().__init__(f"these are {count} words; an identity has {wanted}, so look for what is missing or doubled")
+
+
+class UnknownWord(WordsError):
+    """A word that is not of the list; `position` counts from 1."""
+
+    code = "unknown_word"
+
+    def __init__(self, position: int, nearest: str | None) -> None:
+        self.position, self.nearest = position, nearest
+        advice = f'did you mean "{nearest}"?' if nearest else "look at it again"
+        super().__init__(f"word {position} is none of the 2048 that backup words are made of; {advice}")
+
+
+class WrongChecksum(WordsError):
+    """Each word is one of the list, and together they are not what was written down."""
+
+    code = "wrong_checksum"
+
+    def __init__(self) -> None:
+        super().__init__("these words do not belong together: one is wrong or two are swapped; compare them again")
+
+
+class SealError(IdentityError):
+    """A secret that cannot be had from its file."""
+
+    code = "seal_error"
+
+
+class SealDamaged(SealError):
+    """The file's content is not what was written; `kind` says of which secret."""
+
+    code = "seal_damaged"
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(f"the file of the {kind} is damaged ({reason}); restore it from a backup")
+
+
+class SealNewer(SealError):
+    """A format that this release does not know."""
+
+    code = "seal_newer"
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"the file of the {kind} was written by a newer release; update crow to read it")
+
+
+class PassphraseMissing(SealError):
+    """The secret is encrypted and no passphrase was given."""
+
+    code = "passphrase_missing"
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            f"the {kind} is encrypted; name a file that holds the passphrase in CROW_PASSPHRASE_FILE, "
+            "or run this on a terminal"
+        )
+
+
+class WrongPassphrase(SealError):
+    """The passphrase does not open the secret."""
+
+    code = "wrong_passphrase"
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"the passphrase does not open the {kind}; check it and try again")
+
+
+class EmptyPassphrase(SealError):
+    """Nothing was given where a passphrase was promised."""
+
+    code = "empty_passphrase"
+
+    def __init__(self, source: object = "the passphrase") -> None:
+        super().__init__(f"{source} is empty, which protects nothing; give a passphrase, or leave it out altogether")
+
+
+class NoMemory(SealError):
+    """The memory that makes guessing passphrases expensive could not be had."""
+
+    code = "no_memory"
+
+    def __init__(self, memory_bytes: int) -> None:
+        super().__init__(f"checking the passphrase needs {memory_bytes >> 20} MiB of memory; free some and try again")

@@ -1,0 +1,49 @@
+"""Small worlds: installations in folders of their own, opened and closed around a test."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from crow_plugins.files import make_private_folder
+from crow_plugins.keyring import Keyring
+
+from crow_plugins.host import Host
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def make_home(tmp_path: Path) -> Callable[[str], Path]:
+    """Make an installation by its name."""
+
+    def make(name: str) -> Path:
+        folder = tmp_path / name
+        make_private_folder(folder)
+        Keyring.create(folder, name=name, role="home", now=int(time.time()))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def home(make_home: Callable[[str], Path]) -> Path:
+    return make_home("grackle")
+
+
+@pytest.fixture
+def open_host() -> Iterator[Callable[..., Host]]:
+    """Open installations; all are closed after the test."""
+    with ExitStack() as stack:
+        yield lambda home, **options: stack.enter_context(Host(home, **options))
+
+
+@pytest.fixture
+def host(home: Path, open_host: Callable[..., Host]) -> Host:
+    return open_host(home)

@@ -1,0 +1,278 @@
+"""The write door: one transaction for all that must be true together, and nothing leaves before its commit."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crow_hooks import ConflictOpen, Invalid, NotFound, Version, WrongThread
+from crow_plugins.store import ChangedMeanwhile, NestedTransaction
+from crow_plugins.store.synced import UnknownTable
+from tests.store.world import GRACKLE, NOW, ROW, SWAN, World, entry_of, foreign, open_store
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = open_store(tmp_path / "crow.db")
+    yield world
+    world.store.close()
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[World]:
+    world = open_store(tmp_path / "other.db", instance_id=SWAN)
+    yield world
+    world.store.close()
+
+
+def test_a_write_carries_its_version_and_the_full_row(world: World) -> None:
+    change = world.write("tax notes")
+    assert change is not None
+    assert change.data == {"text": "tax notes", "size": None, "tags": [], "updated_at": 0}
+    assert change.version.writer.startswith(GRACKLE + ".")
+    assert change.version.lamport == 1
+    assert world.rows("SELECT lamport_ts FROM things") == [(1,)]
+
+
+def test_lamports_grow_by_one_a_write(world: World) -> None:
+    lamports = [change.version.lamport for text in "abc" if (change := world.write(text))]
+    assert lamports == [1, 2, 3]
+
+
+def test_a_write_that_changes_nothing_is_no_change(world: World) -> None:
+    world.write("same")
+    assert world.write("same") is None
+    assert world.lamport() == 1
+    assert len(world.listener.changes) == 1
+
+
+def test_bookkeeping_columns_are_stamped_by_the_door(world: World) -> None:
+    world.write("one")
+    world.write("two")
+    assert world.rows("SELECT updated_at FROM things") == [(NOW,)]
+
+
+def test_raising_in_on_local_write_undoes_the_row_its_version_and_the_clock(world: World) -> None:
+    world.write("kept")
+    world.listener.fail = RuntimeError("a plugin says no")
+    with pytest.raises(RuntimeError, match="says no"):
+        world.write("lost")
+    world.listener.fail = None
+    assert world.text() == "kept"
+    assert world.lamport() == 1
+    change = world.write("next")
+    assert change is not None
+    assert change.version.lamport == 2
+
+
+def test_raising_in_the_callers_block_undoes_everything(world: World) -> None:
+    with pytest.raises(ZeroDivisionError), world.store.transaction() as transaction:
+        transaction.db.execute_sql("INSERT INTO things (id, text) VALUES (?, 'gone')", (ROW,))
+        transaction.record("thing_insert", "things", ROW)
+        _ = 1 / 0
+    assert world.text() is None
+    assert world.rows("SELECT * FROM row_versions") == []
+
+
+def test_before_commit_runs_once_a_key_inside_and_after_commit_runs_after(world: World) -> None:
+    order: list[str] = []
+    with world.store.transaction() as transaction:
+        transaction.after_commit(lambda: order.append(f"after {world.text()}"))
+        for _ in range(2):
+            transaction.before_commit("feed", lambda: order.append("before"))
+        transaction.db.execute_sql("INSERT INTO things (id, text) VALUES (?, 'x')", (ROW,))
+        transaction.record("thing_insert", "things", ROW)
+    assert order == ["before", "after x"]
+
+
+def test_after_commit_never_runs_when_the_commit_does_not_happen(world: World) -> None:
+    ran: list[str] = []
+    with pytest.raises(ZeroDivisionError), world.store.transaction() as transaction:
+        transaction.after_commit(lambda: ran.append("after"))
+        _ = 1 / 0
+    assert ran == []
+
+
+def test_raising_before_commit_rolls_back(world: World) -> None:
+    def fail() -> None:
+        raise OSError("the feed is full")
+
+    world.listener.on_write = lambda change, transaction: transaction.before_commit("feed", fail)
+    with pytest.raises(OSError, match="feed is full"):
+        world.write("lost")
+    assert world.text() is None
+
+
+def test_a_read_inside_a_transaction_sees_what_it_wrote(world: World) -> None:
+    with world.store.transaction() as transaction:
+        transaction.db.execute_sql("INSERT INTO things (id, text) VALUES (?, 'mine')", (ROW,))
+        assert world.text() == "mine"
+        transaction.record("thing_insert", "things", ROW)
+
+
+def test_a_reader_cannot_write(world: World) -> None:
+    with pytest.raises(Exception, match="readonly"), world.store.read() as db:
+        db.execute_sql("DELETE FROM things")
+
+
+def test_a_transaction_inside_another_is_refused(world: World) -> None:
+    with world.store.transaction(), pytest.raises(NestedTransaction, match="hand it on"), world.store.transaction():
+        pass
+
+
+def test_the_event_loop_may_neither_read_nor_write(world: World) -> None:
+    async def misuse() -> None:
+        with pytest.raises(WrongThread), world.store.transaction():
+            pass
+        with pytest.raises(WrongThread), world.store.read():
+            pass
+
+    asyncio.run(misuse())
+
+
+def test_an_undeclared_table_or_type_or_an_absent_row_is_refused(world: World) -> None:
+    with pytest.raises(UnknownTable, match="nothings"), world.store.transaction() as transaction:
+        transaction.record("thing_insert", "nothings", ROW)
+    with pytest.raises(Invalid, match="no change type memory_insert"), world.store.transaction() as transaction:
+        transaction.record("memory_insert", "things", ROW)
+    with pytest.raises(NotFound, match=ROW), world.store.transaction() as transaction:
+        transaction.record("thing_insert", "things", ROW)
+
+
+def test_a_row_that_breaks_its_declaration_is_not_written(world: World) -> None:
+    with pytest.raises(Invalid, match=r"text of row .* longer than 1000 bytes"):
+        world.write("x" * 1001)
+    assert world.text() is None
+    assert world.write("x" * 1000) is not None
+
+
+def test_a_delete_keeps_the_last_image_and_the_row_can_come_back(world: World) -> None:
+    world.write("remember me")
+    change = world.delete()
+    assert change is not None
+    assert (change.deleted, change.data["text"]) == (True, "remember me")
+    assert world.text() is None
+    with world.store.transaction() as transaction:
+        image = transaction.last_image("things", ROW)
+    assert image is not None
+    assert image["text"] == "remember me"
+    assert world.write(str(image["text"])) is not None
+    assert world.text() == "remember me"
+
+
+def test_a_row_that_is_there_has_no_last_image(world: World) -> None:
+    world.write("here")
+    with world.store.transaction() as transaction:
+        assert transaction.last_image("things", ROW) is None
+        assert transaction.last_image("things", "unknown") is None
+
+
+def test_an_entry_is_applied_and_the_clock_moves_past_it(world: World) -> None:
+    world.apply(foreign("from the swan", 41))
+    assert world.text() == "from the swan"
+    assert world.rows("SELECT lamport_ts, private FROM things") == [(41, "stays")]
+    assert world.listener.names() == ["change_applied"]
+    change = world.write("seen")
+    assert change is not None
+    assert change.version.lamport > 41
+
+
+def test_applying_twice_changes_nothing(world: World) -> None:
+    world.apply(foreign("once", 3))
+    before = world.rows("SELECT * FROM row_versions")
+    world.apply(foreign("once", 3))
+    assert world.rows("SELECT * FROM row_versions") == before
+
+
+def test_a_write_that_had_seen_the_other_replaces_it_without_a_conflict(world: World, other: World) -> None:
+    first = other.write("draft")
+    assert first is not None
+    world.apply(entry_of(first))
+    second = world.write("final")
+    assert second is not None
+    other.apply(entry_of(second))
+    assert (world.text(), other.text()) == ("final", "final")
+    assert other.rows("SELECT * FROM sync_conflicts") == []
+
+
+def conflicting(world: World, other: World) -> None:
+    mine, theirs = world.write("mine"), other.write("theirs")
+    assert mine is not None
+    assert theirs is not None
+    world.apply(entry_of(theirs))
+    other.apply(entry_of(mine))
+
+
+def test_writes_that_had_not_seen_each_other_are_one_conflict_with_one_id_on_both(world: World, other: World) -> None:
+    conflicting(world, other)
+    select = "SELECT id, table_name, row_id, local_data, remote_data, op FROM sync_conflicts WHERE resolved = 0"
+    assert len(world.rows(select)) == 1
+    assert world.rows(select) == other.rows(select)
+    assert world.text() == other.text()
+    assert world.listener.names() == ["change_applied", "conflict_detected"]
+
+
+def test_a_resolution_travels_and_closes_the_conflict_everywhere(world: World, other: World) -> None:
+    conflicting(world, other)
+    live = [version for _, versions in live_versions(world).items() for version in versions]
+    settled = world.write("both", resolves=live)
+    assert settled is not None
+    other.apply(entry_of(settled))
+    for each in (world, other):
+        assert each.text() == "both"
+        assert each.rows("SELECT resolved FROM sync_conflicts") == [(1,)]
+
+
+def test_a_resolution_that_names_what_is_not_live_is_refused(world: World, other: World) -> None:
+    conflicting(world, other)
+    with pytest.raises(ChangedMeanwhile, match="look at it again"):
+        world.write("late", resolves=[Version(f"{SWAN}.ffffffffffff", 9)])
+    assert world.rows("SELECT resolved FROM sync_conflicts") == [(0,)]
+
+
+def test_a_row_in_conflict_is_not_deleted_before_it_is_settled(world: World, other: World) -> None:
+    conflicting(world, other)
+    with pytest.raises(ConflictOpen):
+        world.delete()
+    assert world.text() is not None
+
+
+def test_an_ordinary_edit_in_conflict_leaves_the_other_version_open(world: World, other: World) -> None:
+    conflicting(world, other)
+    world.write("mine again")
+    assert world.rows("SELECT count(*) FROM sync_conflicts WHERE resolved = 0") == [(1,)]
+
+
+def test_a_delete_beside_an_update_shows_the_update_and_says_so(world: World, other: World) -> None:
+    first = world.write("shared")
+    assert first is not None
+    other.apply(entry_of(first))
+    deleted, updated = world.delete(), other.write("still needed")
+    assert deleted is not None
+    assert updated is not None
+    world.apply(entry_of(updated))
+    other.apply(entry_of(deleted))
+    for each in (world, other):
+        assert each.text() == "still needed"
+        assert each.rows("SELECT op FROM sync_conflicts WHERE resolved = 0") == [("delete",)]
+
+
+def test_an_entry_that_breaks_a_rule_changes_nothing(world: World) -> None:
+    world.write("safe")
+    before = world.rows("SELECT * FROM row_versions"), world.lamport()
+    with pytest.raises(Exception, match="lamport"):
+        world.apply(foreign("evil", 2, vv={f"{SWAN}.000000000000": 7}))
+    with pytest.raises(Invalid):
+        world.apply(foreign("x" * 1001, 9))
+    assert (world.rows("SELECT * FROM row_versions"), world.lamport()) == before
+
+
+def live_versions(world: World) -> dict[str, list[Version]]:
+    return {
+        str(row_id): [Version(writer, lamport) for writer, lamport, _, _ in json.loads(str(live))]
+        for row_id, live in world.rows("SELECT row_id, live FROM row_versions")
+    }

@@ -1,0 +1,186 @@
+"""The gateway as other processes meet it: addresses, tokens, guard, limits, one a home, a clean stop."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from fastmcp import Client
+from fastmcp.client.transports import StreamableHttpTransport
+
+from tests.gateway_process import Gateway, crow, running_gateway
+
+CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    home = tmp_path_factory.mktemp("gateway") / "home"
+    assert crow(home, "init", "--name", "grackle").returncode == 0
+    with running_gateway(home) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def web(gateway: Gateway) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=gateway.base_url, timeout=20) as client:
+        yield client
+
+
+def post(web: httpx2.Client, body: object, **headers: str) -> httpx2.Response:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return web.post("/mcp", content=content, headers={**HEADERS, **headers})
+
+
+def test_health_needs_no_token_and_says_whose_gateway_it_is(web: httpx2.Client) -> None:
+    answer = web.get("/health").json()
+    assert set(answer) == {"status", "instance_id", "name", "version"}
+    assert (answer["status"], answer["name"]) == ("ok", "grackle")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", ["/mcp", "/router/mcp"])
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_an_assistant_stores_finds_changes_deletes_and_restores(gateway: Gateway, path: str, mode: Any) -> None:
+    transport = StreamableHttpTransport(gateway.base_url + path, auth=gateway.token)
+    async with Client(transport, mode=mode) as client:
+        stored = await client.call_tool("crow_store_memory", {"content": f"over {path} in {mode}"})
+        assert stored.structured_content is not None
+        chosen = {"id": stored.structured_content["id"]}
+        await client.call_tool("crow_update_memory", {**chosen, "content": f"changed over {path} in {mode}"})
+        await client.call_tool("crow_delete_memory", chosen)
+        await client.call_tool("crow_restore_memory", chosen)
+        found = await client.call_tool("crow_search_memories", {"query": f"changed {path} {mode}"})
+        assert found.structured_content is not None
+        assert found.structured_content["items"][0]["id"] == chosen["id"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic YTpi"}])
+@pytest.mark.parametrize("path", ["/mcp", "/router/mcp"])
+def test_without_a_good_token_nothing_is_answered(web: httpx2.Client, path: str, headers: dict[str, str]) -> None:
+    answer = web.post(path, json=CALL, headers={**HEADERS, **headers})
+    assert answer.status_code == 401
+    assert "crow_store_memory" not in answer.text
+
+
+def test_a_revoked_token_is_refused_from_then_on(gateway: Gateway, web: httpx2.Client, home_of: Path) -> None:
+    token = json.loads(crow(home_of, "token", "create", "short-lived", "--json").stdout)["token"]
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert post(web, CALL, **bearer).status_code != 401
+    assert crow(home_of, "token", "revoke", "short-lived").returncode == 0
+    assert post(web, CALL, **bearer).status_code == 401
+
+
+@pytest.fixture
+def home_of(gateway: Gateway) -> Path:
+    arguments = list(map(str, gateway.process.args))  # type: ignore[arg-type]  # a list, as it was started
+    return Path(arguments[arguments.index("--home") + 1])
+
+
+@pytest.mark.anyio
+async def test_a_read_only_token_neither_sees_nor_calls_what_writes(gateway: Gateway, home_of: Path) -> None:
+    made = crow(home_of, "token", "create", "reader", "--read-only", "--json")
+    token = json.loads(made.stdout)["token"]
+    async with Client(StreamableHttpTransport(gateway.mcp, auth=token)) as client:
+        names = {tool.name for tool in await client.list_tools()}
+        assert "crow_search_memories" in names
+        assert "crow_store_memory" not in names
+        with pytest.raises(Exception, match="Unknown tool"):
+            await client.call_tool("crow_store_memory", {"content": "x"})
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 421),
+        ({"Host": "127.0.0.1.evil.example"}, 421),
+        ({"Host": "user@127.0.0.1"}, 421),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://localhost.evil.example"}, 403),
+    ],
+)
+@pytest.mark.parametrize("path", ["/health", "/mcp", "/nothing"])
+def test_foreign_hosts_and_pages_are_turned_away(
+    web: httpx2.Client, path: str, headers: dict[str, str], status: int
+) -> None:
+    assert web.get(path, headers=headers).status_code == status
+
+
+def test_a_page_of_the_gateway_itself_may_call(web: httpx2.Client, gateway: Gateway) -> None:
+    assert web.get("/health", headers={"Origin": gateway.base_url}).status_code == 200
+    assert web.get("/health", headers={"Host": "localhost:9"}).status_code == 200
+
+
+def test_a_batch_is_refused(web: httpx2.Client, gateway: Gateway) -> None:
+    answer = post(web, [CALL, CALL], Authorization=f"Bearer {gateway.token}")
+    assert answer.status_code == 400
+    assert "crow_store_memory" not in answer.text
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"jsonrpc": "1.0"}', b"null", b"[" * 10_000])
+def test_garbage_is_refused_without_an_error_of_ours(web: httpx2.Client, gateway: Gateway, body: bytes) -> None:
+    assert 400 <= post(web, body, Authorization=f"Bearer {gateway.token}").status_code < 500
+
+
+def test_a_body_past_the_limit_is_refused(web: httpx2.Client, gateway: Gateway) -> None:
+    body = json.dumps({**CALL, "params": {"x": "y" * 5_000_000}}).encode()
+    assert post(web, body, Authorization=f"Bearer {gateway.token}").status_code == 413
+
+
+def test_a_second_gateway_in_a_home_is_refused_with_the_pid_of_the_first(gateway: Gateway, home_of: Path) -> None:
+    second = crow(home_of, "serve", "--port", "0")
+    assert second.returncode == 1
+    assert f"process {gateway.process.pid} runs the gateway" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_a_port_in_use_is_one_sentence(make_home: Callable[[str], Path]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = crow(make_home("late"), "serve", "--port", port)
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in refused.stderr
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "http"])
+def test_a_port_that_is_none_is_one_sentence(make_home: Callable[[str], Path], port: str) -> None:
+    refused = crow(make_home("odd"), "serve", "--port", port)
+    assert refused.returncode in (1, 2)
+    assert refused.stderr.count("\n") == 1
+
+
+def test_sigterm_stops_it_cleanly_even_with_a_stream_open(make_home: Callable[[str], Path]) -> None:
+    home = make_home("stopping")
+    with running_gateway(home) as gateway:
+        assert json.loads((home / "gateway.json").read_text())["pid"] == gateway.process.pid
+        headers = {**HEADERS, "Authorization": f"Bearer {gateway.token}"}
+        start = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+        with httpx2.Client(base_url=gateway.base_url, headers=headers) as web:
+            begun = web.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": start})
+            session = {"Mcp-Session-Id": begun.headers["mcp-session-id"]}
+            with web.stream("GET", "/mcp", headers=session) as stream:
+                assert stream.status_code == 200
+                assert gateway.stop() == 0
+    assert not (home / "gateway.json").exists()
+
+
+def test_a_gateway_that_was_killed_does_not_keep_the_next_one_out(make_home: Callable[[str], Path]) -> None:
+    home = make_home("killed")
+    with running_gateway(home) as gateway:
+        gateway.process.kill()
+        gateway.process.wait()
+    assert (home / "gateway.json").exists()
+    assert "not running" in crow(home, "status").stdout
+    with httpx2.Client() as web:
+        command = crow(home, "token", "revoke", "tests")
+        assert command.returncode == 0
+        with running_gateway(home) as again:
+            assert web.get(f"{again.base_url}/health").status_code == 200
