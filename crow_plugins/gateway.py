@@ -174,7 +174,11 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         raise AddressTaken(host, port, "there is no such port")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        # The protocol said outright: asyncio turns Nagle's delay off only where it sees TCP.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
     except OSError as error:
         raise AddressTaken(host, port, getattr(error, "strerror", None) or str(error)) from error
     with listener:

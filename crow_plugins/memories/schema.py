@@ -24,6 +24,8 @@ MIGRATIONS = (
         content, context, tags, category,
         content = 'memories', content_rowid = 'number', tokenize = 'porter unicode61 remove_diacritics 2'
     );
+    -- Merge rarely: most writes then touch a page or two of the index instead of rewriting parts of it.
+    INSERT INTO memories_fts (memories_fts, rank) VALUES ('automerge', 16);
     CREATE TRIGGER memories_indexed AFTER INSERT ON memories BEGIN
         INSERT INTO memories_fts (rowid, content, context, tags, category)
         VALUES (new.number, new.content, new.context, new.tags, new.category);

@@ -22,6 +22,7 @@ from crow_hooks import CrowError, WrongThread
 BUSY_SECONDS = 30  # another process may be importing; a batch of it takes well under a second
 READERS_MAX = 48  # above the 40 worker threads that FastMCP runs tools in
 CACHE_KIB = 16 * 1024
+CHECKPOINT_PAGES = 4000  # a write touches a dozen pages, many of them again and again: copy them back less often
 
 OUT_OF_SERVICE = (apsw.BusyError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CantOpenError)
 
@@ -68,7 +69,8 @@ class Connections:
     def __init__(self, path: Path) -> None:
         self.path = path
         create = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-        self.writer = self._pool(create, 2, {"journal_mode": "WAL", **PRAGMAS})
+        wal = {"journal_mode": "WAL", "wal_autocheckpoint": CHECKPOINT_PAGES}
+        self.writer = self._pool(create, 2, {**wal, **PRAGMAS})
         self.readers = self._pool(apsw.SQLITE_OPEN_READONLY, READERS_MAX, PRAGMAS)
         try:
             self._keep_open()

@@ -132,9 +132,10 @@ class WriteTransaction:
         if deleted:
             self.db.execute_sql(shape.delete, (row_id,))
             self._show_current(shape, row_id, known.state, state)
+            digest = _digest(shape, state)
         else:
             self.db.execute_sql(shape.stamp, (dot.lamport, *(image[name] for name in shape.bookkeeping), row_id))
-        self._keep(shape, row_id, known.state, state, "merge" if settled else "superseded", by)
+        self._keep(shape, row_id, known.state, state, digest, "merge" if settled else "superseded", by)
         change = _change(type, table, row_id, arrival, self.now, by)
         self._door.listener.local_write(change, self)
         return change
@@ -156,7 +157,7 @@ class WriteTransaction:
         after = causality.join(before, arrival)
         self._show_current(shape, entry.row_id, before, after)
         self.after_commit(lambda: self._door.listener.notify("change_applied", entry=entry))
-        self._keep(shape, entry.row_id, before, after, "superseded", entry.by)
+        self._keep(shape, entry.row_id, before, after, _digest(shape, after), "superseded", entry.by)
 
     def last_image(self, table: str, row_id: str) -> Data | None:
         """What a deleted row held, if that is still kept."""
@@ -208,9 +209,16 @@ class WriteTransaction:
         if not self._door.listener.show(entry, self):
             shape.write(self.db, row_id, shown.dot.lamport, shown.data or {})
 
-    def _keep(self, shape: Shape, row_id: str, before: RowState, after: RowState, resolution: str, by: str) -> None:
-        shown = causality.current(after)
-        digest = shape.digest(shown.data) if shown and shown.data is not None and not shown.deleted else None
+    def _keep(
+        self,
+        shape: Shape,
+        row_id: str,
+        before: RowState,
+        after: RowState,
+        digest: bytes | None,
+        resolution: str,
+        by: str,
+    ) -> None:
         versions.save(self.db, shape.table.name, row_id, after, digest)
         if len(before.live) < 2 and len(after.live) < 2:
             return
@@ -222,6 +230,12 @@ class WriteTransaction:
 
     def _tell(self, name: str, **arguments: object) -> None:
         self.after_commit(lambda: self._door.listener.notify(name, **arguments))
+
+
+def _digest(shape: Shape, state: RowState) -> bytes | None:
+    """Of the version shown; None for a deleted row."""
+    shown = causality.current(state)
+    return shape.digest(shown.data) if shown and shown.data is not None and not shown.deleted else None
 
 
 def _change(type: str, table: str, row_id: str, arrival: Arrival, now: int, by: str) -> Change:

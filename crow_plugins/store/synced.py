@@ -19,6 +19,7 @@ from crow_hooks import Column, CrowError, Data, Invalid, NotFound, SyncedTable
 STRING_BYTES_MAX = 128 * 1024
 ROW_BYTES_MAX = 240 * 1024  # leaves room for versions and names in an entry of 256 KiB
 JSON_DEPTH_MAX = 16
+JSON_BYTES_A_COLUMN = 128  # its name, a number, quotes and commas, generously
 INTEGER_MAX = 2**53 - 1  # what every JSON reader holds exactly
 
 
@@ -78,9 +79,9 @@ class Shape:
         where = f"row {row_id} of {self.table.name}"
         if data.keys() != self.columns.keys():
             raise Invalid(f"{where} must have exactly the columns {', '.join(self.columns)}")
-        for name, column in self.columns.items():
-            _check(where, column, data[name])
-        if len(canonical(data)) > ROW_BYTES_MAX:
+        bytes_held = sum(_check(where, column, data[name]) for name, column in self.columns.items())
+        # Escaped, one byte can become six: only rows that come near the limit are measured exactly.
+        if bytes_held * 6 + JSON_BYTES_A_COLUMN * len(data) > ROW_BYTES_MAX and len(canonical(data)) > ROW_BYTES_MAX:
             raise Invalid(f"{where} is larger than {ROW_BYTES_MAX // 1024} KiB; shorten it and try again")
 
     def digest(self, data: Data) -> bytes:
@@ -89,8 +90,13 @@ class Shape:
         return hashlib.blake2b(canonical(content), digest_size=16).digest()
 
 
+# Made once: json.dumps with options of its own would make an encoder a call.
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_PLAIN = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def canonical(data: Data) -> bytes:
-    return json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _CANONICAL.encode(data).encode()
 
 
 def _decoded(column: Column, value: object) -> object:
@@ -103,32 +109,43 @@ def _decoded(column: Column, value: object) -> object:
 
 def _encoded(column: Column, value: object) -> object:
     if value is not None and column.kind == "json":
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return _PLAIN.encode(value)
     return value
 
 
-def _check(where: str, column: Column, value: object) -> None:
+def _check(where: str, column: Column, value: object) -> int:
+    """Raise `Invalid` unless the value fits; returns how many bytes of text it holds."""
     if value is None:
         if not column.nullable:
             raise Invalid(f"{column.name} of {where} must not be empty")
-        return
+        return 0
     if not _fits_kind(column, value):
         raise Invalid(f"{column.name} of {where} must be of type {column.kind}")
     if isinstance(value, int | float):
-        return
+        return 0
     text = value if isinstance(value, str) else _text_of(where, column, value)
-    size_max = min(column.bytes_max, STRING_BYTES_MAX)
-    if len(text) > size_max or len(text.encode("utf-8", "surrogatepass")) > size_max:
+    size = _bytes_of(where, column, text)
+    if size > min(column.bytes_max, STRING_BYTES_MAX):
+        size_max = min(column.bytes_max, STRING_BYTES_MAX)
         raise Invalid(f"{column.name} of {where} is longer than {size_max} bytes; shorten it and try again")
-    for string in _strings(value):
-        _refuse_what_json_cannot_carry(where, column, string)
+    if any("\0" in string for string in _strings(value)):
+        raise Invalid(f"{column.name} of {where} holds a NUL character; remove it and try again")
+    return size
+
+
+def _bytes_of(where: str, column: Column, text: str) -> int:
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        # Half of a surrogate pair is no character: it could be stored here and refused elsewhere.
+        raise Invalid(f"{column.name} of {where} is not valid Unicode; remove the broken character") from None
 
 
 def _text_of(where: str, column: Column, value: object) -> str:
     if _depth(value) > JSON_DEPTH_MAX:
         raise Invalid(f"{column.name} of {where} is nested deeper than {JSON_DEPTH_MAX} levels; flatten it")
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return _PLAIN.encode(value)
     except (TypeError, ValueError):
         raise Invalid(f"{column.name} of {where} must be of type json, without NaN or infinity") from None
 
@@ -166,13 +183,3 @@ def _fits_kind(column: Column, value: object) -> bool:
             return isinstance(value, bool)
         case "json":
             return isinstance(value, list | dict)
-
-
-def _refuse_what_json_cannot_carry(where: str, column: Column, text: str) -> None:
-    """Half of a surrogate pair is no character: it could be stored here and refused elsewhere."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise Invalid(f"{column.name} of {where} is not valid Unicode; remove the broken character") from None
-    if "\0" in text:
-        raise Invalid(f"{column.name} of {where} holds a NUL character; remove it and try again")

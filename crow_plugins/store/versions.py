@@ -79,5 +79,4 @@ def _stored_data(data: object) -> Data | None:
     return data if isinstance(data, Mapping) else None
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
