@@ -18,14 +18,13 @@ DEFAULT_PORT = 3001
 
 
 class Environment(BaseSettings):
-    """`CROW_HOME`, `CROW_LOG`, `CROW_LOG_LEVEL`, `CROW_DEBUG`."""
+    """`CROW_HOME`, `CROW_LOG`, `CROW_LOG_LEVEL`."""
 
     model_config = SettingsConfigDict(env_prefix="CROW_")
 
     home: Path = Field(default_factory=lambda: Path.home() / ".crow")
     log: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    debug: bool = False
 
 
 class Home:

@@ -39,6 +39,7 @@ def add_to(app: App) -> None:
 
 def create(
     label: str,
+    /,
     *,
     read_only: Annotated[bool, Parameter(help="It may search and read, and change nothing.", negative=())] = False,
     expires: Annotated[str | None, Parameter(help="When it ends, from now: 12h, 30d, 1y. Never when left out.")] = None,
@@ -83,7 +84,7 @@ def list_tokens(*, terminal: ATerminal) -> None:
     terminal.out.print(table if grants else "No tokens yet; make one with: crow token create LABEL")
 
 
-def revoke(name: str, *, terminal: ATerminal) -> None:
+def revoke(name: str, /, *, terminal: ATerminal) -> None:
     """End a token at once.
 
     Parameters
@@ -98,6 +99,7 @@ def revoke(name: str, *, terminal: ATerminal) -> None:
 
 def config(
     client: Client,
+    /,
     *,
     http: Annotated[bool, Parameter(help="Connect to the gateway instead of starting a process.", negative=())] = False,
     token: Annotated[str, Parameter(help="With --http: the token to put in.")] = PLACEHOLDER,

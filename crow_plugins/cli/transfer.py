@@ -60,6 +60,7 @@ def add_to(app: App) -> None:
 
 def export_rows(
     file: AFile,
+    /,
     *,
     kind: Annotated[tuple[str, ...], Parameter(help="Only this kind of row.", negative=())] = (),
     terminal: ATerminal,
@@ -88,6 +89,7 @@ def export_rows(
 
 def import_rows(
     file: AFile,
+    /,
     *,
     dry_run: Annotated[bool, Parameter(help="Check every line and change nothing.", negative=())] = False,
     terminal: ATerminal,

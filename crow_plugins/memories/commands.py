@@ -10,7 +10,9 @@ from crow_plugins.memories.memories import Memories
 
 
 def commands(memories: Memories) -> Sequence[Command]:
-    def remember(content: str, *, category: str = "general", importance: int = 5, tag: tuple[str, ...] = ()) -> object:
+    def remember(
+        content: str, /, *, category: str = "general", importance: int = 5, tag: tuple[str, ...] = ()
+    ) -> object:
         """Store a memory.
 
         Parameters
