@@ -186,9 +186,12 @@ class WriteTransaction:
     def _refuse_what_was_not_seen(
         self, shape: Shape, row_id: str, state: RowState, settled: frozenset[Dot], deleted: bool
     ) -> None:
-        if settled - {version.dot for version in state.live}:
+        """A resolution names live versions, the shown one among them; a delete settles no conflict by the way."""
+        shown = causality.current(state)
+        live = {version.dot for version in state.live}
+        if settled and (settled - live or shown is None or shown.dot not in settled):
             raise ChangedMeanwhile(shape.table.name, row_id)
-        if deleted and not settled and len(state.live) > 1:
+        if deleted and not settled and causality.open_conflicts(shape.table.name, row_id, state, shape.bookkeeping):
             raise ConflictOpen(shape.table.name, row_id)
 
     def _state_with_data(self, shape: Shape, row_id: str) -> RowState:

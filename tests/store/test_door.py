@@ -234,6 +234,28 @@ def test_a_resolution_that_names_what_is_not_live_is_refused(world: World, other
     assert world.rows("SELECT resolved FROM sync_conflicts") == [(0,)]
 
 
+def test_a_resolution_that_had_not_seen_the_version_shown_now_is_refused(world: World, other: World) -> None:
+    conflicting(world, other)
+    seen = live_versions(world)[ROW]
+    world.apply(foreign("a third one", 99, vv={}))
+    assert world.text() == "a third one"
+    with pytest.raises(ChangedMeanwhile):
+        world.write("blind", resolves=seen)
+    assert world.text() == "a third one"
+
+
+def test_a_row_written_alike_on_two_machines_is_no_conflict_and_can_be_deleted(world: World, other: World) -> None:
+    mine, theirs = world.write("alike"), other.write("alike")
+    assert mine is not None
+    assert theirs is not None
+    world.apply(entry_of(theirs))
+    deleted = world.delete()
+    assert deleted is not None
+    other.apply(entry_of(mine), entry_of(deleted))
+    assert (world.text(), other.text()) == (None, None)
+    assert world.rows("SELECT * FROM sync_conflicts") == []
+
+
 def test_a_row_in_conflict_is_not_deleted_before_it_is_settled(world: World, other: World) -> None:
     conflicting(world, other)
     with pytest.raises(ConflictOpen):
