@@ -99,6 +99,13 @@ class Dispatch:
             results.append(await result if inspect.isawaitable(result) else result)
         return [result for result in results if result is not None]
 
+    async def tell(self, plugin: str, name: str) -> None:
+        """Run one plugin's hook, whether the plugin is on or off."""
+        for call in self._implementations(name, only=plugin, even_off=True):
+            result = self._run(call, {})
+            if inspect.isawaitable(result):
+                await result
+
     def serve_on(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Where notifications that are async run; without a loop they run to their end where they are told."""
         self._loop = loop

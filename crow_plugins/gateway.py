@@ -60,11 +60,12 @@ class AddressTaken(CrowError):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Where a gateway answers, as `gateway.json` has it."""
+    """Where a gateway answers and which plugins it loaded, as `gateway.json` has it."""
 
     pid: int
     host: str
     port: int
+    plugins: tuple[str, ...] = ()
 
     @property
     def reachable_host(self) -> str:
@@ -114,7 +115,8 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT; `ready` is called once it answers. Raises `GatewayRunning`, `AddressTaken`."""
     with only_gateway(host.home), _listening(address, port) as listener:
-        running = Running(os.getpid(), address, listener.getsockname()[1])
+        plugins = tuple(plugin.name for plugin in host.manifest.plugins)
+        running = Running(os.getpid(), address, listener.getsockname()[1], plugins)
         app = application(host, [address, *names], any_address=not is_loopback(address))
 
         def announce() -> None:

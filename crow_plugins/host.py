@@ -24,15 +24,20 @@ from crow_plugins.config import Environment, Home
 from crow_plugins.dispatch import BadPlugin, Dispatch, plugin_manager
 from crow_plugins.handle import Handle, Services, refuse_unknown_settings, validated
 from crow_plugins.keyring import Keyring
+from crow_plugins.manifest import ManifestError
 from crow_plugins.store import Machine, Store, this_machine
 
 if TYPE_CHECKING:
     from fastmcp import FastMCP
     from peewee import Database
 
+    from crow_plugins.list_changes import ListChanges
+
 log = logging.getLogger(__name__)
 
 Contribution = TypeVar("Contribution")
+
+WATCH_SECONDS = 0.25  # an operator who switches a plugin sees it happen; looking costs two calls of stat
 
 
 class Host:
@@ -55,6 +60,7 @@ class Host:
         self.home = Home(home or Environment().home)
         self.home.check()
         self.manifest_files = [self.home.manifest, *([manifest_file] if manifest_file else [])]
+        self._manifest_stamps = _stamps(self.manifest_files)
         self.manifest = manifest.load(self.manifest_files)
         self._enabled = self.manifest.enabled()
         self._clock = now
@@ -63,9 +69,11 @@ class Host:
         self.instance = Instance(identity.instance_id, identity.name, identity.role)
         self.services = Services()
         self.hook = Dispatch(plugin_manager(), self.is_enabled)
-        for plugin in self.manifest.plugins:
+        self._loaded = self.manifest.plugins
+        for plugin in self._loaded:
             self.hook.register(plugin.name, manifest.import_plugin(plugin), Handle(self, plugin))
-        self._check_settings()
+        self._check_settings(self.manifest)
+        self.list_changes: list[ListChanges] = []
         self.store = self._open_store(machine)
         self._serving = 0
 
@@ -121,9 +129,27 @@ class Host:
             owners[table.name] = plugin
         return owners
 
-    def _check_settings(self) -> None:
+    def reload_manifest(self) -> frozenset[str]:
+        """Take over what the manifest files say now; returns the plugins that went on or off by it.
+
+        Raises `ManifestError`; then everything stays as it is. A plugin that was not there at the start is not loaded
+        now, and settings are those of the start: both want a restart.
+        """
+        self._manifest_stamps = _stamps(self.manifest_files)
+        fresh = manifest.load(self.manifest_files)
+        self._check_settings(fresh)
+        loaded = {plugin.name for plugin in self._loaded}
+        enabled = fresh.enabled() & loaded
+        for plugin in fresh.plugins:
+            if plugin.name not in loaded:
+                log.warning("plugin is new and waits for a restart plugin=%s", plugin.name)
+        changed = enabled ^ self._enabled
+        self.manifest, self._enabled = fresh, enabled
+        return changed
+
+    def _check_settings(self, fresh: manifest.Manifest) -> None:
         models = dict(self.hook.contributions("register_settings"))
-        for plugin in self.manifest.plugins:
+        for plugin in fresh.plugins:
             model = models.get(plugin.name)
             if model is None:
                 refuse_unknown_settings(plugin, ())
@@ -162,15 +188,50 @@ class Host:
             finally:
                 self._serving -= 1
             return
+        from crow_plugins.jobs import Jobs  # the scheduler, too, is of no use to a command
+
         self.hook.serve_on(asyncio.get_running_loop())
+        jobs = Jobs(self)
+        watching = asyncio.create_task(self._watch_manifest())
         try:
             await self.hook.gather("startup")
+            jobs.start()
             yield
         finally:
             self._serving -= 1
+            watching.cancel()
+            await jobs.stop()
             await self._stop()
 
+    async def _watch_manifest(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if _stamps(self.manifest_files) != self._manifest_stamps:
+                await self._take_over_manifest()
+
+    async def _take_over_manifest(self) -> None:
+        try:
+            changed = await asyncio.to_thread(self.reload_manifest)
+        except ManifestError as error:
+            log.error("manifest not taken over, all stays as it was reason=%s", error)
+            return
+        for plugin in sorted(changed):
+            await self._switched(plugin)
+        if changed:
+            for clients in self.list_changes:
+                await clients.tell()
+
+    async def _switched(self, plugin: str) -> None:
+        on = self.is_enabled(plugin)
+        log.info("plugin switched plugin=%s state=%s", plugin, "on" if on else "off")
+        try:
+            await self.hook.tell(plugin, "startup" if on else "shutdown")
+        except Exception:  # other people's code: the switch itself is done
+            log.exception("plugin failed to follow its switch plugin=%s", plugin)
+
     async def _stop(self) -> None:
+        for clients in self.list_changes:
+            clients.close()
         try:
             await self.hook.gather("shutdown", backwards=True)
         except Exception:  # other people's code: the rest still has to stop
@@ -188,3 +249,16 @@ class Host:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _stamps(files: Sequence[Path]) -> list[tuple[int, int, int] | None]:
+    """What tells that a file was replaced or written; None where there is none."""
+    return [_stamp(file) for file in files]
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -11,6 +11,7 @@ from fastmcp.server.auth import AuthProvider, MultiAuth, TokenVerifier
 from crow_hooks import CrowError
 from crow_plugins.assistants import AssistantTokens
 from crow_plugins.host import Host
+from crow_plugins.list_changes import ListChanges
 from crow_plugins.server import await_in_thread
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def mount(server: FastMCP, home: Path | None = None, *, authenticate: bool = Tru
     if authenticate:
         server.auth = _composed(server.auth, AssistantTokens(host))
     server.mount(host.server)
+    host.list_changes.append(ListChanges(server))  # its clients are connected to it, not to ours
     _guard_http(server)
     return host
 

@@ -37,6 +37,7 @@ from crow_plugins.answers import OneSentence, answer_errors
 from crow_plugins.assistants import CLAIM, AssistantTokens
 from crow_plugins.dispatch import BadPlugin
 from crow_plugins.host_tools import host_tools
+from crow_plugins.list_changes import ListChanges
 
 if TYPE_CHECKING:
     from crow_plugins.host import Host
@@ -64,6 +65,7 @@ def build_server(host: Host) -> FastMCP:
         mask_error_details=True,
     )
     server.add_middleware(OneSentence())
+    host.list_changes.append(ListChanges(server))
     _mount_parts(server, host)
     _add_routes(server, host)
     return server

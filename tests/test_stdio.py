@@ -17,9 +17,9 @@ pytestmark = pytest.mark.anyio
 WRITERS_A_KIND, WRITES = 2, 500
 
 
-def stdio(home: Path) -> Client[Any]:
+def stdio(home: Path, **options: Any) -> Client[Any]:
     arguments = ["-m", "crow_plugins", "serve", "--stdio", "--home", str(home)]
-    return Client(StdioTransport(sys.executable, arguments, keep_alive=False))
+    return Client(StdioTransport(sys.executable, arguments, keep_alive=False), **options)
 
 
 def http(url: str, token: str) -> Client[Any]:

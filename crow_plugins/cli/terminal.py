@@ -27,6 +27,11 @@ class Terminal:
     out: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
     err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=True))
 
+    @property
+    def manifest_files(self) -> list[Path]:
+        """What lies over the built-in manifest, the last word last."""
+        return [self.home.manifest, *([self.manifest_file] if self.manifest_file else [])]
+
     def open(self) -> Host:
         """Open the installation, its keys locked where they are sealed; the caller closes it."""
         return Host(self.home.folder, manifest_file=self.manifest_file)

@@ -203,8 +203,6 @@ async def test_bad_input_is_one_sentence_and_changes_nothing(
         "a\0b",
         "🦆",
         "-" * 500,
-    ]
-    + [
         "{a b}: c",
         "é" * 300,
         "SELECT * FROM memories",

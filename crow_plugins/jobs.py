@@ -1,0 +1,85 @@
+"""Plugins' scheduled work, in one process of a home at a time.
+
+The gateway and any number of stdio servers may run beside each other; a lock that the kernel takes
+back from a process that ends decides which of them runs the jobs. A job of a plugin that is off is
+passed over, one that raises is logged and runs again at its next time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from crow_hooks import Job
+
+if TYPE_CHECKING:
+    from crow_plugins.host import Host
+
+log = logging.getLogger(__name__)
+
+
+class Lease:
+    """The right to run a home's jobs: taken when free, kept until the process ends or lets go."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def held(self) -> bool:
+        """Whether it is ours, taking it if nobody has it."""
+        if self._descriptor is None:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return False
+            self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+class Jobs:
+    """The jobs of one host, from `start` to `stop`."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._lease = Lease(host.home.folder / "jobs.lock")
+        self._scheduler = AsyncIOScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
+
+    def start(self) -> None:
+        """Schedule every job; call it on the event loop."""
+        for plugin, job in self._host.contributions("register_jobs", Job):
+            self._scheduler.add_job(
+                self.run,
+                "interval",
+                (plugin, job),
+                seconds=job.every_seconds,
+                jitter=job.jitter_seconds or None,
+                id=f"{plugin}.{job.name}",
+            )
+        self._scheduler.start()
+
+    async def stop(self) -> None:
+        self._scheduler.shutdown(wait=False)
+        await asyncio.sleep(0)  # the shutdown is carried out by the loop's next turn
+        self._lease.release()
+
+    async def run(self, plugin: str, job: Job) -> None:
+        """Run a job now, unless its plugin is off or another process runs the jobs of this home."""
+        if not self._host.is_enabled(plugin) or not self._lease.held():
+            return
+        try:
+            await job.run()
+        except Exception:  # other people's code; its next time comes
+            log.exception("job failed plugin=%s job=%s", plugin, job.name)
