@@ -12,6 +12,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pluggy
@@ -20,6 +21,8 @@ from crow_hooks import Crow, CrowError, specs
 from crow_hooks.markers import PROJECT
 
 log = logging.getLogger(__name__)
+
+SECONDS_MAX = 30.0  # a plugin that hangs must not keep the house from opening or closing
 
 Call = tuple[str, Callable[..., Any], tuple[str, ...]]  # plugin, implementation, the parameters it takes
 
@@ -43,8 +46,11 @@ def plugin_manager() -> pluggy.PluginManager:
 class Dispatch:
     """Calls the hooks of the plugins that are on, each with its own handle."""
 
-    def __init__(self, manager: pluggy.PluginManager, enabled: Callable[[str], bool]) -> None:
-        self._manager, self._enabled = manager, enabled
+    def __init__(
+        self, manager: pluggy.PluginManager, enabled: Callable[[str], bool], *, seconds: float = SECONDS_MAX
+    ) -> None:
+        """`seconds`: how long a hook that is awaited may take."""
+        self._manager, self._enabled, self._seconds = manager, enabled, seconds
         self._handles: dict[str, Crow] = {}
         self._calls: dict[str, list[Call]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -57,10 +63,13 @@ class Dispatch:
             self._manager.check_pending()
         except pluggy.PluginValidationError as error:
             raise BadPlugin(name, _one_line(error)) from error
+        except ValueError as error:  # names were told apart before, so it is the object
+            raise BadPlugin(name, "its module is that of another plugin already") from error
         self._handles[name] = crow
         self._calls.clear()
-        for call in self._implementations("setup", only=name):
-            self._run(call, {})
+        for call in self._implementations("setup", only=name, even_off=True):
+            with _blamed(name, "setup"):
+                self._run(call, {})
 
     def handle(self, plugin: str) -> Crow:
         return self._handles[plugin]
@@ -75,36 +84,48 @@ class Dispatch:
 
     def contributions(self, name: str) -> list[tuple[str, object]]:
         """What each plugin answers to a `register_*` hook, on or off, with the plugin's name."""
-        found = [(call[0], self._run(call, {})) for call in self._implementations(name, even_off=True)]
+        found = []
+        for call in self._implementations(name, even_off=True):
+            with _blamed(call[0], name):
+                found.append((call[0], self._run(call, {})))
         return [(plugin, result) for plugin, result in found if result is not None]
 
     def ask(self, plugin: str, name: str, **arguments: object) -> object | None:
         """One plugin's answer, None if it has none or is off."""
         for call in self._implementations(name, only=plugin):
-            return self._run(call, arguments)
+            answer: object = self._run(call, arguments)
+            return answer
         return None
 
     def first(self, name: str, **arguments: object) -> object | None:
         for call in reversed(self._implementations(name)):
-            result = self._run(call, arguments)
+            result: object = self._run(call, arguments)
             if result is not None:
                 return result
         return None
 
-    async def gather(self, name: str, *, backwards: bool = False, **arguments: object) -> list[object]:
-        calls = self._implementations(name)
-        results = []
-        for call in reversed(calls) if backwards else calls:
-            result = self._run(call, arguments)
-            results.append(await result if inspect.isawaitable(result) else result)
+    async def gather(self, name: str, **arguments: object) -> list[object]:
+        results = [await self._awaited(call, name, arguments) for call in self._implementations(name)]
         return [result for result in results if result is not None]
 
-    async def tell(self, plugin: str, name: str) -> None:
-        """Run one plugin's hook, whether the plugin is on or off."""
-        for call in self._implementations(name, only=plugin, even_off=True):
-            result = self._run(call, {})
-            if inspect.isawaitable(result):
-                await result
+    async def start(self, plugin: str) -> None:
+        """Run one plugin's `startup`. Raises `BadPlugin` when it raises or does not come to an end."""
+        for call in self._implementations("startup", only=plugin):
+            await self._awaited(call, "startup", {})
+
+    async def stop(self, plugin: str) -> None:
+        """Run one plugin's `shutdown`, on or off; a failure is logged and keeps nothing else from stopping."""
+        for call in self._implementations("shutdown", only=plugin, even_off=True):
+            try:
+                await self._awaited(call, "shutdown", {})
+            except CrowError as error:
+                log.error("shutdown failed plugin=%s reason=%s", plugin, error, exc_info=error.__cause__)
+
+    async def _awaited(self, call: Call, name: str, arguments: Mapping[str, object]) -> object:
+        with _blamed(call[0], name):
+            async with asyncio.timeout(self._seconds):
+                result: object = self._run(call, arguments)
+                return await result if inspect.isawaitable(result) else result
 
     def serve_on(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Where notifications that are async run; without a loop they run to their end where they are told."""
@@ -152,6 +173,19 @@ def _calls(manager: pluggy.PluginManager, name: str) -> Iterator[Call]:
         if implementation.hookwrapper or implementation.wrapper:
             raise BadPlugin(implementation.plugin_name, f"{name} is a hook wrapper, which Crow does not call")
         yield implementation.plugin_name, implementation.function, tuple(implementation.argnames)
+
+
+@contextmanager
+def _blamed(plugin: str, name: str) -> Iterator[None]:
+    """Name the plugin whose hook failed; errors that are sentences already pass."""
+    try:
+        yield
+    except CrowError:
+        raise
+    except TimeoutError as error:
+        raise BadPlugin(plugin, f"{name} took too long") from error
+    except Exception as error:  # other people's code
+        raise BadPlugin(plugin, f"{name} raised {type(error).__name__}: {_one_line(error)}") from error
 
 
 async def _isolated(plugin: str, name: str, work: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import cached_property
 from pathlib import Path
@@ -68,6 +68,7 @@ class Host:
         identity = self.keyring.identity
         self.instance = Instance(identity.instance_id, identity.name, identity.role)
         self.services = Services()
+        self._contributions: dict[str, list[tuple[str, object]]] = {}
         self.hook = Dispatch(plugin_manager(), self.is_enabled)
         self._loaded = self.manifest.plugins
         for plugin in self._loaded:
@@ -109,15 +110,17 @@ class Host:
         return plugin in self._enabled
 
     def contributions(self, hook: str, kind: type[Contribution]) -> list[tuple[str, Contribution]]:
-        """What the plugins answered to a `register_*` hook, one item each, with the plugin's name."""
-        found: list[tuple[str, Contribution]] = []
+        """What the plugins answer to a `register_*` hook, asked once: one item each, with the plugin's name."""
+        if hook not in self._contributions:
+            self._contributions[hook] = list(self._collected(hook, kind))
+        return cast(list[tuple[str, Contribution]], self._contributions[hook])
+
+    def _collected(self, hook: str, kind: type[object]) -> Iterator[tuple[str, object]]:
         for plugin, answer in self.hook.contributions(hook):
-            items = answer if isinstance(answer, Sequence) else [answer]
-            for item in items:
+            for item in answer if isinstance(answer, list | tuple) else [answer]:
                 if not isinstance(item, kind):
                     raise BadPlugin(plugin, f"{hook} returned a {type(item).__name__}, not a {kind.__name__}")
-                found.append((plugin, item))
-        return found
+                yield plugin, item
 
     @cached_property
     def owners(self) -> dict[str, str]:
@@ -194,7 +197,8 @@ class Host:
         jobs = Jobs(self)
         watching = asyncio.create_task(self._watch_manifest())
         try:
-            await self.hook.gather("startup")
+            for plugin in self._loaded:
+                await self.hook.start(plugin.name)
             jobs.start()
             yield
         finally:
@@ -225,17 +229,16 @@ class Host:
         on = self.is_enabled(plugin)
         log.info("plugin switched plugin=%s state=%s", plugin, "on" if on else "off")
         try:
-            await self.hook.tell(plugin, "startup" if on else "shutdown")
-        except Exception:  # other people's code: the switch itself is done
-            log.exception("plugin failed to follow its switch plugin=%s", plugin)
+            await (self.hook.start(plugin) if on else self.hook.stop(plugin))
+        except BadPlugin as error:  # the switch itself is done
+            log.error("startup failed plugin=%s reason=%s", plugin, error, exc_info=error.__cause__)
 
     async def _stop(self) -> None:
         for clients in self.list_changes:
             clients.close()
-        try:
-            await self.hook.gather("shutdown", backwards=True)
-        except Exception:  # other people's code: the rest still has to stop
-            log.exception("shutdown failed")
+        for plugin in reversed(self._loaded):
+            if self.is_enabled(plugin.name):
+                await self.hook.stop(plugin.name)
         await self.hook.drain()
         self.hook.serve_on(None)
 

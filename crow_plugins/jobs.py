@@ -71,8 +71,9 @@ class Jobs:
         self._scheduler.start()
 
     async def stop(self) -> None:
-        self._scheduler.shutdown(wait=False)
-        await asyncio.sleep(0)  # the shutdown is carried out by the loop's next turn
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+            await asyncio.sleep(0)  # the shutdown is carried out by the loop's next turn
         self._lease.release()
 
     async def run(self, plugin: str, job: Job) -> None:

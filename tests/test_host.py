@@ -1,0 +1,241 @@
+"""The host and its plugins: each hook called when it says, failures named, several hosts in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fastmcp import Client
+from starlette.testclient import TestClient
+
+from crow_hooks import Entry, Version
+from crow_plugins.dispatch import BadPlugin
+from crow_plugins.gateway import application
+from crow_plugins.host import Host
+from crow_plugins.jobs import Jobs, Lease
+from crow_plugins.manifest import ManifestError
+from tests.gateway_process import crow
+from tests.plugins.probe import CALLS
+
+PROBE = '[[plugin]]\nname = "probe"\nmodule = "tests.plugins.probe"\n'
+SWAN = "22222222-2222-4222-8222-222222222222"
+
+
+def with_probe(home: Path, **settings: str) -> Path:
+    lines = [f'{name} = "{value}"\n' for name, value in settings.items()]
+    (home / "plugin_manifest.toml").write_text(PROBE + ("[plugin.settings]\n" + "".join(lines) if lines else ""))
+    return home
+
+
+def calls(host: Host) -> list[str]:
+    return host.hook.handle("probe").service(CALLS)
+
+
+def remote_bead() -> Entry:
+    return Entry(
+        type="bead_insert",
+        table="beads",
+        row_id="bead-1",
+        data={"colour": "red"},
+        version=Version(f"{SWAN}.000000000000", 7),
+        vv={},
+        open=(),
+        timestamp=1,
+        instance_id=SWAN,
+    )
+
+
+@pytest.mark.anyio
+async def test_startup_and_shutdown_run_once_around_serving(home: Path, open_host: Callable[..., Host]) -> None:
+    host = open_host(with_probe(home))
+    async with host.serving(), host.serving():
+        assert calls(host).count("startup") == 1
+    assert calls(host)[-1] == "shutdown"
+    assert calls(host).count("shutdown") == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("fault", ["raises", "hangs"])
+async def test_a_startup_that_fails_or_hangs_stops_the_start_by_name(
+    home: Path, open_host: Callable[..., Host], fault: str
+) -> None:
+    host = open_host(with_probe(home, **{fault: "startup"}))
+    host.hook._seconds = 0.01
+    with pytest.raises(BadPlugin, match=r"plugin probe .* startup (raised RuntimeError|took too long)"):
+        async with host.serving():
+            pass
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("fault", ["raises", "hangs"])
+async def test_a_shutdown_that_fails_or_hangs_is_logged_and_stops_nothing_else(
+    home: Path, open_host: Callable[..., Host], caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    host = open_host(with_probe(home, **{fault: "shutdown"}))
+    host.hook._seconds = 0.01
+    async with host.serving():
+        pass
+    assert "shutdown failed plugin=probe" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"raises": "setup"}, r"plugin probe .* setup raised RuntimeError"),
+        ({"raises": "register_tables"}, "plugin probe .* register_tables raised RuntimeError"),
+    ],
+)
+def test_a_hook_that_raises_at_start_is_named(home: Path, settings: dict[str, str], sentence: str) -> None:
+    with pytest.raises(BadPlugin, match=sentence):
+        Host(with_probe(home, **settings))
+
+
+def test_a_hook_that_returns_nonsense_is_named(home: Path, open_host: Callable[..., Host]) -> None:
+    host = open_host(with_probe(home, nonsense="register_search"))
+    refused = crow(home, "search", "red")
+    assert refused.returncode == 1
+    assert "plugin probe does not fit the contract: register_search returned a str, not a SearchKind" in refused.stderr
+    assert host.is_enabled("probe")
+
+
+def test_on_local_write_that_raises_rolls_the_row_back(home: Path, open_host: Callable[..., Host]) -> None:
+    host = open_host(with_probe(home, raises="on_local_write"))
+    with pytest.raises(RuntimeError, match="told to fail"), host.transaction() as transaction:
+        transaction.db.execute_sql("INSERT INTO beads (id, colour) VALUES ('bead-1', 'red')")
+        transaction.record("bead_insert", "beads", "bead-1")
+    with host.read() as db:
+        assert db.execute_sql("SELECT count(*) FROM beads").fetchone() == (0,)
+        assert db.execute_sql("SELECT count(*) FROM row_versions").fetchone() == (0,)
+
+
+def test_an_applied_entry_is_shown_by_its_owner_and_told_of_after_the_commit(
+    home: Path, open_host: Callable[..., Host]
+) -> None:
+    host = open_host(with_probe(home))
+    with host.store.transaction() as transaction:
+        transaction.apply(remote_bead())
+        assert "change_applied" not in calls(host)
+    assert calls(host)[-2:] == ["on_remote_change", "change_applied"]
+    with host.read() as db:
+        assert db.execute_sql("SELECT colour, lamport_ts FROM beads").fetchall() == [("red", 7)]
+
+
+@pytest.mark.anyio
+async def test_a_notification_that_fails_is_logged_and_touches_nobody(
+    home: Path, open_host: Callable[..., Host], caplog: pytest.LogCaptureFixture
+) -> None:
+    host = open_host(with_probe(home, raises="change_applied"))
+
+    def apply() -> None:
+        with host.store.transaction() as transaction:
+            transaction.apply(remote_bead())
+
+    async with host.serving():
+        await asyncio.to_thread(apply)
+        await host.hook.drain()
+    assert "notification failed plugin=probe hook=change_applied" in caplog.text
+
+
+@pytest.mark.anyio
+async def test_everything_a_plugin_contributes_shows_up(home: Path, open_host: Callable[..., Host]) -> None:
+    host = open_host(with_probe(home))
+    async with Client(host.server) as client:
+        assert "thread_bead" in [tool.name for tool in await client.list_tools()]
+        await client.call_tool("thread_bead", {"id": "bead-1", "colour": "red"})
+        assert calls(host)[-1] == "on_local_write"
+        found = await client.call_tool("crow_search", {"query": "red", "kinds": ["bead"]})
+        assert found.structured_content is not None
+        assert [hit["title"] for hit in found.structured_content["items"]] == ["a red bead"]
+
+
+def test_commands_formats_and_rows_of_a_plugin_show_up_in_the_terminal(home: Path) -> None:
+    with_probe(home)
+    assert json.loads(crow(home, "bead", "red", "--json").stdout) == {"colour": "red", "instance": "grackle"}
+    assert json.loads(crow(home, "beads", "show", "red", "--json").stdout)["colour"] == "red"
+    assert crow(home, "export", "-", "--kind", "bead").stdout == '{"kind": "bead", "colour": "red"}\n'
+    assert json.loads(crow(home, "import", "-", "--json", stdin='{"kind": "bead"}\n').stdout)["imported"] == 1
+    assert json.loads(crow(home, "status", "--json").stdout)["rows"] == {"beads": 0, "memories": 0}
+
+
+def test_routes_and_websockets_of_a_plugin_are_there_while_it_is_on(home: Path, open_host: Callable[..., Host]) -> None:
+    host = open_host(with_probe(home))
+    with TestClient(application(host), base_url="http://127.0.0.1") as web:
+        assert web.get("/beads").text == "beads"
+        with web.websocket_connect("ws://127.0.0.1/beads/live") as socket:
+            assert socket.receive_text() == "beads"
+        host.home.manifest.write_text(PROBE + "enabled = false\n")
+        host.reload_manifest()
+        assert web.get("/beads").status_code == 404
+
+
+@pytest.mark.anyio
+async def test_jobs_run_while_their_plugin_is_on_and_failures_are_logged(
+    home: Path, open_host: Callable[..., Host], caplog: pytest.LogCaptureFixture
+) -> None:
+    host = open_host(with_probe(home, raises="job"))
+    jobs = Jobs(host)
+    jobs.start()
+    (scheduled,) = jobs._scheduler.get_jobs()
+    assert scheduled.id == "probe.count"
+    await jobs.run(*scheduled.args)
+    assert "job failed plugin=probe job=count" in caplog.text
+    host.home.manifest.write_text(PROBE + "enabled = false\n")
+    await asyncio.to_thread(host.reload_manifest)
+    ran = calls(host).count("job")
+    await jobs.run(*scheduled.args)
+    assert calls(host).count("job") == ran
+    await jobs.stop()
+
+
+def test_one_holder_at_a_time_has_the_lease_of_a_home(tmp_path: Path) -> None:
+    first, second = Lease(tmp_path / "jobs.lock"), Lease(tmp_path / "jobs.lock")
+    assert first.held()
+    assert not second.held()
+    first.release()
+    assert second.held()
+    assert not first.held()
+    second.release()
+
+
+@pytest.mark.anyio
+async def test_two_hosts_in_one_process_share_nothing(
+    make_home: Callable[[str], Path], open_host: Callable[..., Host]
+) -> None:
+    grackle, swan = open_host(make_home("grackle")), open_host(make_home("swan"))
+    async with Client(grackle.server) as one, Client(swan.server) as other:
+        await one.call_tool("crow_store_memory", {"content": "only here"})
+        assert (await other.call_tool("crow_memory_stats", {})).structured_content["total"] == 0  # type: ignore[index]
+    assert grackle.instance.id != swan.instance.id
+
+
+def test_a_synced_table_with_two_owners_is_a_start_error(home: Path) -> None:
+    rival = PROBE.replace('"probe"', '"rival"').replace(".probe", ".rival")
+    (home / "plugin_manifest.toml").write_text(PROBE + rival)
+    with pytest.raises(BadPlugin, match=r"plugin rival .* table beads is registered by probe"):
+        Host(home)
+
+
+def test_one_module_under_two_names_is_a_start_error(home: Path) -> None:
+    (home / "plugin_manifest.toml").write_text(PROBE + PROBE.replace('"probe"', '"copy"'))
+    with pytest.raises(BadPlugin, match=r"plugin copy .* its module is that of another plugin"):
+        Host(home)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('requires = ["memorys"]', "plugin probe requires memorys, which is not listed; did you mean memories"),
+        ('requires = ["probe"]', "require each other in a circle"),
+        ("enabled = 1", "plugin probe: enabled must be a bool"),
+        ("[plugin.settings]\nhang = 1", "plugin probe: unknown setting hang; did you mean hangs"),
+        ("[plugin.settings]\nhangs = 1", "plugin probe: setting hangs"),
+    ],
+)
+def test_a_fault_in_the_manifest_names_file_line_plugin_and_key(home: Path, line: str, sentence: str) -> None:
+    (home / "plugin_manifest.toml").write_text("# mine\n" + PROBE + line + "\n")
+    with pytest.raises(ManifestError, match=sentence) as refusal:
+        Host(home)
+    assert str(refusal.value).startswith(f"{home / 'plugin_manifest.toml'}:2: ")
