@@ -15,8 +15,8 @@ from dataclasses import asdict
 from peewee import Database
 
 from crow_hooks import Crow, CrowError, Data, Format, Invalid, Skipped, Transaction
+from crow_plugins.memories.memories import COLUMNS, get, insert, memory_of, new_row
 from crow_plugins.memories.memories import FIELDS as GIVEN
-from crow_plugins.memories.memories import SELECT, get, insert, memory_of, new_row
 
 BATCH = 1000  # rows a transaction: one sync of the disk for all of them
 KEPT = ("origin_instance", "created_at", "updated_at")
@@ -37,7 +37,8 @@ def export(crow: Crow) -> Iterator[Data]:
     while True:
         with crow.read() as db:
             rows = db.execute_sql(
-                f"{SELECT.replace(' FROM', ', number FROM')} WHERE number > ? ORDER BY number LIMIT ?", (after, BATCH)
+                f"SELECT {', '.join(COLUMNS)}, number FROM memories WHERE number > ? ORDER BY number LIMIT ?",
+                (after, BATCH),
             ).fetchall()
         for row in rows:
             record = asdict(memory_of(row[:-1]))

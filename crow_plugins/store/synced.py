@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import peewee
@@ -119,26 +119,27 @@ def _check(where: str, column: Column, value: object) -> int:
         if not column.nullable:
             raise Invalid(f"{column.name} of {where} must not be empty")
         return 0
-    if not _fits_kind(column, value):
+    if not FITS[column.kind](value):
         raise Invalid(f"{column.name} of {where} must be of type {column.kind}")
-    if isinstance(value, int | float):
-        return 0
-    text = value if isinstance(value, str) else _text_of(where, column, value)
-    size = _bytes_of(where, column, text)
-    if size > min(column.bytes_max, STRING_BYTES_MAX):
-        size_max = min(column.bytes_max, STRING_BYTES_MAX)
-        raise Invalid(f"{column.name} of {where} is longer than {size_max} bytes; shorten it and try again")
-    if any("\0" in string for string in _strings(value)):
-        raise Invalid(f"{column.name} of {where} holds a NUL character; remove it and try again")
-    return size
+    if column.kind == "text":
+        return _check_text(where, column, str(value), "\0" in str(value))
+    if column.kind == "json":
+        return _check_text(where, column, _text_of(where, column, value), any("\0" in each for each in _strings(value)))
+    return 0
 
 
-def _bytes_of(where: str, column: Column, text: str) -> int:
+def _check_text(where: str, column: Column, text: str, has_nul: bool) -> int:
     try:
-        return len(text.encode())
+        size = len(text.encode())
     except UnicodeEncodeError:
         # Half of a surrogate pair is no character: it could be stored here and refused elsewhere.
         raise Invalid(f"{column.name} of {where} is not valid Unicode; remove the broken character") from None
+    if size > min(column.bytes_max, STRING_BYTES_MAX):
+        size_max = min(column.bytes_max, STRING_BYTES_MAX)
+        raise Invalid(f"{column.name} of {where} is longer than {size_max} bytes; shorten it and try again")
+    if has_nul:
+        raise Invalid(f"{column.name} of {where} holds a NUL character; remove it and try again")
+    return size
 
 
 def _text_of(where: str, column: Column, value: object) -> str:
@@ -171,15 +172,18 @@ def _strings(value: object) -> Iterator[str]:
             yield from _strings(each)
 
 
-def _fits_kind(column: Column, value: object) -> bool:
-    match column.kind:
-        case "text":
-            return isinstance(value, str)
-        case "integer":
-            return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= INTEGER_MAX
-        case "real":
-            return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        case "boolean":
-            return isinstance(value, bool)
-        case "json":
-            return isinstance(value, list | dict)
+def _is_integer(value: object) -> bool:
+    return type(value) is int and abs(value) <= INTEGER_MAX
+
+
+def _is_real(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]  # it is a number
+
+
+FITS: Mapping[str, Callable[[object], bool]] = {
+    "text": lambda value: isinstance(value, str),
+    "integer": _is_integer,
+    "real": _is_real,
+    "boolean": lambda value: isinstance(value, bool),
+    "json": lambda value: isinstance(value, list | dict),
+}
