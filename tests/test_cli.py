@@ -245,6 +245,13 @@ def test_debug_shows_the_traceback(home: Path) -> None:
     assert "Traceback" in crow(home, "init", "--debug").stderr
 
 
+def test_the_shell_can_complete_the_command(home: Path, tmp_path: Path) -> None:
+    done = crow(home, "--install-completion", HOME=str(tmp_path), SHELL="/bin/bash")
+    assert done.returncode == 0, done.stderr
+    (script,) = tmp_path.rglob("completions/crow")
+    assert "serve" in script.read_text()
+
+
 def test_version_and_help(home: Path) -> None:
     from crow_plugins import __version__
 

@@ -60,6 +60,8 @@ def _command_line(arguments: Sequence[str]) -> Iterator[App]:
     for room in (starting, gateway, searching, transfer, assistants, identity, plugins):
         room.add_to(app)
 
+    app.register_install_completion_command(help="Let the shell complete this command's words.")
+
     @app.meta.default
     def launch(
         *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
