@@ -45,7 +45,7 @@ async def answer_errors(server: FastMCP) -> None:
     for component in components:
         failure = next((error for kind, error in FAILURES.items() if isinstance(component, kind)), None)
         if failure is not None:
-            component.fn = answering(component.fn, failure)  # type: ignore[union-attr]  # each kind above has `fn`
+            component.fn = answering(component.fn, failure)  # type: ignore[attr-defined]  # each kind above has `fn`
 
 
 def answering(function: Callable[..., Any], failure: type[FastMCPError]) -> Callable[..., Any]:

@@ -137,9 +137,16 @@ class Dispatch:
             try:
                 result = self._run(call, arguments)
                 if inspect.isawaitable(result):
-                    self._finish(_isolated(call[0], name, result))
+                    self._finish(self._isolated(call[0], name, result))
             except Exception:  # other people's code, after the fact: nobody could act on it
                 log.exception("notification failed plugin=%s hook=%s", call[0], name)
+
+    async def _isolated(self, plugin: str, name: str, work: Any) -> None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                await work
+        except Exception:  # other people's code, after the fact: nobody could act on it
+            log.exception("notification failed plugin=%s hook=%s", plugin, name)
 
     def _finish(self, work: Any) -> None:
         if self._loop is None:
@@ -186,13 +193,6 @@ def _blamed(plugin: str, name: str) -> Iterator[None]:
         raise BadPlugin(plugin, f"{name} took too long") from error
     except Exception as error:  # other people's code
         raise BadPlugin(plugin, f"{name} raised {type(error).__name__}: {_one_line(error)}") from error
-
-
-async def _isolated(plugin: str, name: str, work: Any) -> None:
-    try:
-        await work
-    except Exception:  # other people's code, after the fact: nobody could act on it
-        log.exception("notification failed plugin=%s hook=%s", plugin, name)
 
 
 def _one_line(error: Exception) -> str:

@@ -31,7 +31,7 @@ def configure(environment: Environment) -> None:
 class Lines(logging.Formatter):
     """`2026-01-31T09:15:00Z INFO gateway: listening …`"""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")

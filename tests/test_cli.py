@@ -141,6 +141,8 @@ def test_lines_that_cannot_be_taken_are_named_and_the_others_are_in(home: Path, 
         "",
         {"kind": "memory"},
         {**MEMORY, "content": "x" * (1 << 20)},
+        {**MEMORY, "content": "nul \0 inside"},
+        {**MEMORY, "tags": ["half \ud800 a character"]},
         {**MEMORY, "content": "the last one"},
     )
     result = crow(home, "import", str(file), "--json")
@@ -153,10 +155,12 @@ def test_lines_that_cannot_be_taken_are_named_and_the_others_are_in(home: Path, 
         5: "id",
         7: "a",
         8: "is",
+        9: "content",
+        10: "tags",
     }
     assert "did you mean memory?" in result.stdout
     assert result.returncode == 1
-    assert "6 lines were left out and 2 taken" in result.stderr
+    assert "8 lines were left out and 2 taken" in result.stderr
 
 
 def test_an_import_never_overwrites(home: Path, tmp_path: Path) -> None:

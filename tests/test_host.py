@@ -111,6 +111,30 @@ def test_on_local_write_that_raises_rolls_the_row_back(home: Path, open_host: Ca
         assert db.execute_sql("SELECT count(*) FROM row_versions").fetchone() == (0,)
 
 
+def test_a_plugin_that_raises_is_a_sentence_in_the_terminal_too(home: Path) -> None:
+    with_probe(home, raises="on_local_write")
+    refused = crow(home, "remember", "nobody will know")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "unexpected RuntimeError: on_local_write was told to fail" in refused.stderr
+    assert json.loads(crow(home, "status", "--json").stdout)["rows"]["memories"] == 0
+
+
+@pytest.mark.anyio
+async def test_a_notification_that_hangs_does_not_keep_the_host_from_stopping(
+    home: Path, open_host: Callable[..., Host], caplog: pytest.LogCaptureFixture
+) -> None:
+    host = open_host(with_probe(home, hangs="change_applied"))
+    host.hook._seconds = 0.01
+
+    def apply() -> None:
+        with host.store.transaction() as transaction:
+            transaction.apply(remote_bead())
+
+    async with host.serving():
+        await asyncio.to_thread(apply)
+    assert "notification failed plugin=probe hook=change_applied" in caplog.text
+
+
 def test_an_applied_entry_is_shown_by_its_owner_and_told_of_after_the_commit(
     home: Path, open_host: Callable[..., Host]
 ) -> None:
@@ -207,7 +231,7 @@ async def test_two_hosts_in_one_process_share_nothing(
     grackle, swan = open_host(make_home("grackle")), open_host(make_home("swan"))
     async with Client(grackle.server) as one, Client(swan.server) as other:
         await one.call_tool("crow_store_memory", {"content": "only here"})
-        assert (await other.call_tool("crow_memory_stats", {})).structured_content["total"] == 0  # type: ignore[index]
+        assert (await other.call_tool("crow_memory_stats", {})).structured_content["total"] == 0
     assert grackle.instance.id != swan.instance.id
 
 

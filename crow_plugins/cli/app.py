@@ -44,11 +44,15 @@ def run(arguments: Sequence[str]) -> int:
         if "--debug" in arguments:
             raise
         return _fail(str(error), FAILED)
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:  # `crow export - | head` has read enough
         sys.stderr.close()
         return FAILED
+    except Exception as error:  # a fault of ours or of a plugin: a person still gets a sentence
+        if "--debug" in arguments:
+            raise
+        return _fail(f"unexpected {type(error).__name__}: {_one_line(str(error))}; report it with --debug", FAILED)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return 0
 
 

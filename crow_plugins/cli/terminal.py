@@ -16,6 +16,8 @@ from crow_plugins.config import Home
 from crow_plugins.host import Host
 from crow_plugins.keyring import Keyring, passphrase_from_environment
 
+PIPE_WIDTH = 10_000
+
 
 @dataclass
 class Terminal:
@@ -24,7 +26,7 @@ class Terminal:
     home: Home
     json: bool
     manifest_file: Path | None
-    out: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
+    out: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True, width=_width()))
     err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=True))
 
     @property
@@ -55,6 +57,11 @@ class Terminal:
     def say(self, text: str) -> None:
         """A word beside the answer, on stderr."""
         self.err.print(visible(text), markup=False, emoji=False)
+
+
+def _width() -> int | None:
+    """As wide as the terminal; where there is none, a table is not cut at anybody's width."""
+    return None if sys.stdout.isatty() else PIPE_WIDTH
 
 
 def visible(text: str) -> str:

@@ -241,6 +241,7 @@ def clean(fields: Data) -> dict[str, object]:
             cleaned[name] = _text(name, cleaned[name])
     if "tags" in cleaned:
         cleaned["tags"] = _tags(cleaned["tags"])
+    _refuse_what_is_no_text(cleaned)
     _check_sizes(cleaned)
     return cleaned
 
@@ -272,6 +273,17 @@ def _tags(value: object) -> list[str]:
     if len(tags) > TAGS_MAX or any(len(tag) > TAG_MAX for tag in tags):
         raise Invalid(f"a memory has up to {TAGS_MAX} tags of up to {TAG_MAX} characters; shorten them")
     return tags
+
+
+def _refuse_what_is_no_text(cleaned: Data) -> None:
+    for name, value in cleaned.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and ("\0" in text or (not text.isprintable() and _has_surrogate(text))):
+                raise Invalid(f"{name} holds a NUL or half a character; remove it and try again")
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _check_sizes(cleaned: Data) -> None:

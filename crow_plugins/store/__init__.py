@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crow_plugins.store.clock import Machine, this_machine
 from crow_plugins.store.connections import StoreUnavailable
-from crow_plugins.store.door import ChangedMeanwhile, NestedTransaction, WriteTransaction
+from crow_plugins.store.door import ChangedMeanwhile, NestedTransaction, TransactionFailed, WriteTransaction
 from crow_plugins.store.migrations import DatabaseNewer, MigrationFailed
 from crow_plugins.store.store import Store
 
@@ -16,6 +16,7 @@ __all__ = [
     "NestedTransaction",
     "Store",
     "StoreUnavailable",
+    "TransactionFailed",
     "WriteTransaction",
     "this_machine",
 ]

@@ -7,6 +7,7 @@ the process leaves after the commit. The door knows synced tables by their decla
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from crow_plugins.store.clock import Clock, Machine
 from crow_plugins.store.connections import Connections, refuse_event_loop
 from crow_plugins.store.synced import Shape, UnknownTable
 
+log = logging.getLogger(__name__)
+
 
 class NestedTransaction(CrowError):
     """A transaction was opened inside another one of the same thread."""
@@ -30,6 +33,17 @@ class NestedTransaction(CrowError):
 
     def __init__(self) -> None:
         super().__init__("a transaction is open on this thread already; hand it on instead of opening another")
+
+
+class TransactionFailed(CrowError):
+    """A write of this transaction was refused, and the writer went on as if it had not been."""
+
+    code = "transaction_failed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a write in this transaction failed, so none of it was kept; let the error through, or write again"
+        )
 
 
 class ChangedMeanwhile(CrowError):
@@ -99,6 +113,7 @@ class WriteTransaction:
         self._clock: Clock | None = None
         self._before: dict[object, Callable[[], None]] = {}
         self._after: list[Callable[[], None]] = []
+        self._failed = False
 
     @property
     def clock(self) -> Clock:
@@ -115,6 +130,10 @@ class WriteTransaction:
     def record(
         self, type: str, table: str, row_id: str, *, resolves: Iterable[Version] = (), by: str = "assistant"
     ) -> Change | None:
+        with self._all_or_nothing():
+            return self._record(type, table, row_id, frozenset(resolves), by)
+
+    def _record(self, type: str, table: str, row_id: str, resolves: frozenset[Version], by: str) -> Change | None:
         shape, deleted = self._shape(type, table), type.endswith("_delete")
         known, image = versions.load(self.db, table, row_id), shape.image(self.db, row_id)
         settled = frozenset(Dot(version.writer, version.lamport) for version in resolves)
@@ -165,7 +184,18 @@ class WriteTransaction:
         shown = causality.current(known.state)
         return shown.data if shown is not None and shown.deleted else None
 
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """A row whose write was refused may be there already: nobody can catch that and commit."""
+        try:
+            yield
+        except BaseException:
+            self._failed = True
+            raise
+
     def finish(self) -> None:
+        if self._failed:
+            raise TransactionFailed
         while self._before:
             self._before.pop(next(iter(self._before)))()
         if self._clock is not None:
@@ -173,7 +203,10 @@ class WriteTransaction:
 
     def committed(self) -> None:
         for run in self._after:
-            run()
+            try:
+                run()
+            except Exception:  # other people's code, after the fact: the write stands, and so do the others
+                log.exception("after commit failed")
 
     def _shape(self, type: str, table: str) -> Shape:
         shape = self._door.shapes.get(table)

@@ -2,12 +2,14 @@
 
 A hook runs at one of three times:
 
-- **at start**: once, while the host is built; raising stops the start with a sentence
-  that names the plugin;
+- **at start**: once, while the host is built, for plugins that are off as well; raising stops
+  the start: a `CrowError` with its own sentence, anything else with one that names the plugin;
 - **inside a transaction**: synchronous, on the thread that writes; raising rolls back what
   the transaction did; no await, no network;
 - **after commit**: what it tells of is true already; sync or async; a failure is
   logged and touches nobody else.
+
+Beside these stand `startup` and `shutdown`, around serving, and `on_federated_call`, before a call.
 
 An implementation may leave out parameters it does not use. `crow` is the plugin's own handle.
 """
@@ -53,7 +55,7 @@ def on_local_write(crow: Crow, change: Change, transaction: Transaction) -> None
     """A local write was recorded: the row is written, stamped and joined.
 
     Inside its transaction, for every enabled plugin in dependency order. `change` carries the full row image.
-    Raising rolls the whole transaction back, and the writer gets the error.
+    Raising rolls the whole transaction back, and the writer gets the error; a writer must let it through.
     """
 
 
@@ -63,7 +65,8 @@ def on_remote_change(crow: Crow, entry: Entry, transaction: Transaction) -> bool
 
     Inside the apply transaction, only for the plugin that registered the table. `entry` is the version that is
     now current, whichever entry caused it. Return None to have the named columns written the
-    default way, True if the plugin wrote the row itself. Raising parks the entry that caused it.
+    default way, True if the plugin wrote the row itself. Raising rolls the transaction back and parks the entry
+    that caused it. A local delete may cause it too, where another version was live: then the writer gets the error.
     """
 
 
@@ -80,7 +83,7 @@ def on_conflict(crow: Crow, conflict: Conflict, transaction: Transaction) -> Res
 def on_federated_call(crow: Crow, call: FederatedCall) -> Decision | Awaitable[Decision | None] | None:
     """A tool call is about to leave for another instance, or one of another instance is about to run.
 
-    For every enabled plugin; may be async. The first denial wins; raising is a denial.
+    Before the call, for every enabled plugin; may be async. The first denial wins; raising is a denial.
     """
 
 
@@ -108,7 +111,10 @@ def register_synced_tables(crow: Crow) -> Sequence[SyncedTable] | None:
 
 @hookspec
 def register_settings(crow: Crow) -> type[BaseModel] | None:
-    """The model that the plugin's settings in the manifest must fit. At start; unknown keys are refused."""
+    """The model that the plugin's settings in the manifest must fit.
+
+    At start, and again when the manifest changes; unknown keys are refused.
+    """
 
 
 @hookspec
@@ -158,12 +164,18 @@ def register_nest_pages(crow: Crow) -> Sequence[NestPage] | None:
 
 @hookspec
 def startup(crow: Crow) -> Awaitable[None] | None:
-    """The host begins to serve. Once, on the event loop, in dependency order. Raising stops the start."""
+    """The host begins to serve, or the plugin is switched on while it serves.
+
+    On the event loop, in dependency order. Raising stops the start; of a plugin that is switched on it is logged.
+    """
 
 
 @hookspec
 def shutdown(crow: Crow) -> Awaitable[None] | None:
-    """The host stops serving. Once, on the event loop, in reverse order; failures are logged."""
+    """The host stops serving, or the plugin is switched off while it serves.
+
+    On the event loop, in reverse order; failures are logged.
+    """
 
 
 # ---- after commit -------------------------------------------------------------------------------

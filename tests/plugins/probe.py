@@ -191,4 +191,5 @@ def on_remote_change(crow: Crow, entry: Entry, transaction: Transaction) -> bool
 
 @hookimpl
 async def change_applied(crow: Crow, entry: Entry) -> None:
-    _calls(crow, "change_applied")
+    if _calls(crow, "change_applied").hangs == "change_applied":
+        await asyncio.Event().wait()

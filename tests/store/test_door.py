@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from crow_hooks import ConflictOpen, Invalid, NotFound, Version, WrongThread
-from crow_plugins.store import ChangedMeanwhile, NestedTransaction
+from crow_plugins.store import ChangedMeanwhile, NestedTransaction, TransactionFailed
 from crow_plugins.store.synced import UnknownTable
 from tests.store.world import GRACKLE, NOW, ROW, SWAN, World, entry_of, foreign, open_store
 
@@ -76,6 +76,32 @@ def test_raising_in_the_callers_block_undoes_everything(world: World) -> None:
         _ = 1 / 0
     assert world.text() is None
     assert world.rows("SELECT * FROM row_versions") == []
+
+
+def test_a_refused_write_cannot_be_caught_and_committed(world: World) -> None:
+    world.listener.fail = RuntimeError("no")
+    with pytest.raises(TransactionFailed, match="let the error through"), world.store.transaction() as transaction:
+        transaction.db.execute_sql("INSERT INTO things (id, text) VALUES (?, 'sneaked in')", (ROW,))
+        with pytest.raises(RuntimeError):
+            transaction.record("thing_insert", "things", ROW)
+    assert world.text() is None
+
+
+def test_what_runs_after_the_commit_cannot_harm_the_write_nor_what_runs_later(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    ran: list[str] = []
+
+    def fail() -> None:
+        raise OSError("nobody listens")
+
+    with world.store.transaction() as transaction:
+        transaction.after_commit(fail)
+        transaction.after_commit(lambda: ran.append("later"))
+        transaction.db.execute_sql("INSERT INTO things (id, text) VALUES (?, 'x')", (ROW,))
+        transaction.record("thing_insert", "things", ROW)
+    assert (world.text(), ran) == ("x", ["later"])
+    assert "nobody listens" in caplog.text
 
 
 def test_before_commit_runs_once_a_key_inside_and_after_commit_runs_after(world: World) -> None:

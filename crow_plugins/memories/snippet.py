@@ -1,0 +1,63 @@
+"""The place in a text that matched, cut out of it with the matched words marked. Pure: the tokenizer is handed in.
+
+Made here rather than by the index, which would look every beginning of a word up again for each row that it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from crow_plugins.memories.query import Token, Tokenize
+
+WORDS_MAX, LEAD_WORDS = 24, 4  # shown, and how many of them before the first that matches
+STRETCHES_MAX = 64  # places compared; a text that matches everywhere needs no better one
+PIECE_CHARACTERS = 16 * 1024  # of a long text, tokenized at once
+MARK, CUT = "**", "…"
+
+
+def snippet(text: str, matches: Callable[[str], bool], tokenize: Tokenize) -> str | None:
+    """The stretch of the text with the most matching stems, or None if no stem matches."""
+    for start in range(0, len(text), PIECE_CHARACTERS):
+        data = text[start : start + PIECE_CHARACTERS].encode("utf-8", "replace")
+        tokens = tokenize(data)
+        matched = [place for place, token in enumerate(tokens) if matches(token.text)]
+        if matched:
+            shown = _stretch(tokens, matched)
+            before = CUT if start > 0 or shown.start > 0 else ""
+            after = CUT if shown.stop < len(tokens) or start + PIECE_CHARACTERS < len(text) else ""
+            return before + _marked(data, tokens, shown, set(matched)) + after
+    return None
+
+
+def opening(text: str) -> str:
+    """The beginning of a text in which nothing is to be marked."""
+    words = text[:PIECE_CHARACTERS].split(None, WORDS_MAX)
+    shown = text.strip() if len(words) <= WORDS_MAX else " ".join(words[:WORDS_MAX])
+    return shown if len(shown) == len(text.strip()) else shown + CUT
+
+
+def _stretch(tokens: Sequence[Token], matched: Sequence[int]) -> range:
+    """The places to show: where the most different stems match, and of such where the most words do."""
+
+    def worth(number: int) -> tuple[int, int]:
+        end = matched[number] + WORDS_MAX - LEAD_WORDS
+        inside = [tokens[place].text for place in matched[number : number + WORDS_MAX] if place < end]
+        return len(set(inside)), len(inside)
+
+    best = max(range(min(len(matched), STRETCHES_MAX)), key=worth)
+    first = max(0, min(matched[best] - LEAD_WORDS, len(tokens) - WORDS_MAX))
+    return range(first, min(first + WORDS_MAX, len(tokens)))
+
+
+def _marked(data: bytes, tokens: Sequence[Token], shown: range, matched: set[int]) -> str:
+    """The shown words with what stands between them; at the ends of the text also what stands around them."""
+    at = 0 if shown.start == 0 else tokens[shown.start].start
+    end = len(data) if shown.stop == len(tokens) else tokens[shown.stop - 1].end
+    parts: list[str] = []
+    for place in shown:
+        token = tokens[place]
+        if place in matched:
+            word = data[token.start : token.end].decode()
+            parts += [data[at : token.start].decode(), MARK, word, MARK]
+            at = token.end
+    return "".join([*parts, data[at:end].decode()]).strip()
