@@ -47,9 +47,10 @@ class Row(peewee.Model):
 def bare_inserts(path: Path, script: str | None = None) -> Iterator[Callable[[int], object]]:
     """Inserts one by one into a plain table of these columns, or into the one that `script` makes."""
     db = APSWDatabase(str(path), pragmas={"journal_mode": "WAL", "synchronous": "FULL"})
-    with db.connection_context(), db.bind_ctx([Row]):
+    with db.connection_context():
         if script is None:
-            db.create_tables([Row])
+            with db.bind_ctx([Row]):
+                db.create_tables([Row])
         else:
             db.execute_sql(script)
 
@@ -57,7 +58,7 @@ def bare_inserts(path: Path, script: str | None = None) -> Iterator[Callable[[in
             now = int(time.time())
             row = {"content": f"{number} {TEXT}", "category": "work", "importance": 5, "tags": '["tax"]'}
             times = {"created_at": now, "updated_at": now, "lamport_ts": number}
-            return Row.insert(id=str(uuid.uuid4()), origin_instance="x" * 36, **row, **times).execute()
+            return Row.insert(id=str(uuid.uuid4()), origin_instance="x" * 36, **row, **times).execute(db)
 
         yield insert
 
