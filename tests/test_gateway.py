@@ -134,6 +134,17 @@ def test_a_body_past_the_limit_is_refused(web: httpx2.Client, gateway: Gateway) 
     assert post(web, body, Authorization=f"Bearer {gateway.token}").status_code == 413
 
 
+def test_beyond_loopback_it_says_what_that_means_and_answers_to_addresses_and_names_it_was_told(
+    make_home: Callable[[str], Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with running_gateway(make_home("open"), "--host", "0.0.0.0", "--allow-host", "crow.example") as gateway:
+        with httpx2.Client(base_url=gateway.base_url) as web:
+            hosts = {"192.168.7.7:3001": 200, "[fd00::7]": 200, "crow.example": 200, "evil.example": 421}
+            assert {host: web.get("/health", headers={"Host": host}).status_code for host in hosts} == hosts
+            assert web.post("/mcp", json=CALL, headers=HEADERS).status_code == 401
+        assert "is not encrypted" in capfd.readouterr().err
+
+
 def test_a_second_gateway_in_a_home_is_refused_with_the_pid_of_the_first(gateway: Gateway, home_of: Path) -> None:
     second = crow(home_of, "serve", "--port", "0")
     assert second.returncode == 1
