@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,6 @@ from crow_plugins.config import Environment, Home
 from crow_plugins.dispatch import BadPlugin, Dispatch, plugin_manager
 from crow_plugins.handle import Handle, Services, refuse_unknown_settings, validated
 from crow_plugins.keyring import Keyring
-from crow_plugins.manifest import ManifestError
 from crow_plugins.store import Machine, Store, this_machine
 
 if TYPE_CHECKING:
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Contribution = TypeVar("Contribution")
-
-WATCH_SECONDS = 0.25  # an operator who switches a plugin sees it happen; looking costs two calls of stat
 
 
 class Host:
@@ -60,7 +57,6 @@ class Host:
         self.home = Home(home or Environment().home)
         self.home.check()
         self.manifest_files = [self.home.manifest, *([manifest_file] if manifest_file else [])]
-        self._manifest_stamps = _stamps(self.manifest_files)
         self.manifest = manifest.load(self.manifest_files)
         self._enabled = self.manifest.enabled()
         self._clock = now
@@ -138,7 +134,6 @@ class Host:
         Raises `ManifestError`; then everything stays as it is. A plugin that was not there at the start is not loaded
         now, and settings are those of the start: both want a restart.
         """
-        self._manifest_stamps = _stamps(self.manifest_files)
         fresh = manifest.load(self.manifest_files)
         self._check_settings(fresh)
         loaded = {plugin.name for plugin in self._loaded}
@@ -192,46 +187,22 @@ class Host:
                 self._serving -= 1
             return
         from crow_plugins.jobs import Jobs  # the scheduler, too, is of no use to a command
+        from crow_plugins.switching import ManifestWatch
 
         self.hook.serve_on(asyncio.get_running_loop())
         jobs = Jobs(self)
-        watching = asyncio.create_task(self._watch_manifest())
+        watch = ManifestWatch(self)
         try:
             for plugin in self._loaded:
                 await self.hook.start(plugin.name)
             jobs.start()
+            watch.start()
             yield
         finally:
             self._serving -= 1
-            watching.cancel()
+            await watch.stop()
             await jobs.stop()
             await self._stop()
-
-    async def _watch_manifest(self) -> None:
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            if _stamps(self.manifest_files) != self._manifest_stamps:
-                await self._take_over_manifest()
-
-    async def _take_over_manifest(self) -> None:
-        try:
-            changed = await asyncio.to_thread(self.reload_manifest)
-        except ManifestError as error:
-            log.error("manifest not taken over, all stays as it was reason=%s", error)
-            return
-        for plugin in sorted(changed):
-            await self._switched(plugin)
-        if changed:
-            for clients in self.list_changes:
-                await clients.tell()
-
-    async def _switched(self, plugin: str) -> None:
-        on = self.is_enabled(plugin)
-        log.info("plugin switched plugin=%s state=%s", plugin, "on" if on else "off")
-        try:
-            await (self.hook.start(plugin) if on else self.hook.stop(plugin))
-        except BadPlugin as error:  # the switch itself is done
-            log.error("startup failed plugin=%s reason=%s", plugin, error, exc_info=error.__cause__)
 
     async def _stop(self) -> None:
         for clients in self.list_changes:
@@ -252,16 +223,3 @@ class Host:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _stamps(files: Sequence[Path]) -> list[tuple[int, int, int] | None]:
-    """What tells that a file was replaced or written; None where there is none."""
-    return [_stamp(file) for file in files]
-
-
-def _stamp(file: Path) -> tuple[int, int, int] | None:
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -101,7 +101,7 @@ class Heard(logging.Handler):
 
 async def test_a_broken_manifest_leaves_what_runs_as_it_is_until_it_is_mended(host: Host) -> None:
     heard = Heard("there is no plugin memorys; did you mean memories?")
-    logging.getLogger("crow_plugins.host").addHandler(heard)
+    logging.getLogger("crow_plugins.switching").addHandler(heard)
     async with Client(host.server) as client:
         before = await names(client)
         host.home.manifest.write_text('[[plugin]]\nname = "memorys"\nenabled = false\n')
