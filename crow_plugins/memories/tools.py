@@ -71,10 +71,16 @@ class MemoryHit(MemoryAnswer):
 
 
 class MemoryHits(BaseModel):
-    """What a search found, best first; `matched` says whether all words were found or only some."""
+    """What a search found, best first.
+
+    `matched` says whether all words were found or only some; `total` is how many memories match,
+    or with `at_least` how many were counted before the search had enough.
+    """
 
     items: list[MemoryHit]
     matched: str
+    total: int
+    at_least: bool
 
 
 class MemoryPage(BaseModel):
@@ -181,7 +187,7 @@ def _add_reading(server: FastMCP, memories: Memories) -> None:
         """Search this person's memories, best matches first."""
         found = memories.find(query, Filters(category, tag, min_importance, project_id), limit)
         hits = [MemoryHit(**asdict(hit)) for hit in found.hits]
-        answer = MemoryHits(items=hits, matched=found.matched)
+        answer = MemoryHits(items=hits, matched=found.matched, total=found.total, at_least=found.at_least)
         return ToolResult(content=_lines(hits), structured_content=answer.model_dump())
 
     @server.tool(annotations=READS, output_schema=MemoryAnswer.model_json_schema())

@@ -59,6 +59,7 @@ async def test_a_stored_memory_is_found_and_read(client: Client[Any], host: Host
     assert stored["origin_instance"] == host.instance.id
     found = await call(client, "crow_search_memories", query="tax drawer")
     assert [hit["id"] for hit in found["items"]] == [stored["id"]]
+    assert (found["matched"], found["total"], found["at_least"]) == ("all words", 1, False)
     assert await call(client, "crow_get_memory", id=stored["id"]) == stored
 
 
