@@ -49,6 +49,10 @@ class Home:
     def gateway_lock(self) -> Path:
         return self.folder / "gateway.lock"
 
+    @property
+    def gateway_log(self) -> Path:
+        return self.folder / "logs" / "gateway.log"
+
     def make(self) -> None:
         make_private_folder(self.folder)
 

@@ -26,6 +26,7 @@ import uvicorn
 from crow_hooks import CrowError
 from crow_plugins.config import DEFAULT_HOST, DEFAULT_PORT, Home
 from crow_plugins.files import write_private
+from crow_plugins.logs import kept
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -114,7 +115,7 @@ def serve(
     ready: Callable[[Running], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT; `ready` is called once it answers. Raises `GatewayRunning`, `AddressTaken`."""
-    with only_gateway(host.home), _listening(address, port) as listener:
+    with only_gateway(host.home), _listening(address, port) as listener, kept(host.home.gateway_log):
         plugins = tuple(plugin.name for plugin in host.manifest.plugins)
         running = Running(os.getpid(), address, listener.getsockname()[1], plugins)
         app = application(host, [address, *names], any_address=not is_loopback(address))
@@ -125,7 +126,7 @@ def serve(
             ready(running)
 
         asyncio.run(_serve_until_told(app, listener, announce))
-    log.info("gateway stopped pid=%d", running.pid)
+        log.info("gateway stopped pid=%d", running.pid)
 
 
 def running_gateway(home: Home) -> Running | None:

@@ -7,8 +7,14 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
 
 from crow_plugins.config import Environment
+from crow_plugins.files import FILE_MODE, FileFault, make_private_folder
 
 TALKATIVE = ("uvicorn", "mcp", "httpx2", "asyncio", "apscheduler")  # each request, each poll: only what goes wrong
 
@@ -28,6 +34,42 @@ def configure(environment: Environment) -> None:
         logging.getLogger(name).setLevel(max(logging.getLevelName(level), logging.WARNING))
 
 
+FILES_KEPT = 5
+FILE_BYTES_MAX = 2 << 20
+
+
+@contextmanager
+def kept(file: Path) -> Iterator[None]:
+    """Write every log record into `file` as well, while the block lasts; only the gateway may, there is one a home.
+
+    Older lines are in `file.1` to `file.4`, the oldest in the last. Raises a `FileError`.
+    """
+    make_private_folder(file.parent)
+    root = logging.getLogger()
+    try:
+        handler = PrivateFile(file, maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT - 1, encoding="utf-8")
+    except OSError as error:
+        raise FileFault(file, error) from error
+    handler.setFormatter(next((each.formatter for each in root.handlers if each.formatter), None) or Lines())
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+class PrivateFile(RotatingFileHandler):
+    """A log file that only its owner can read, whatever the umask."""
+
+    def _open(self) -> TextIOWrapper:
+        return open(self.baseFilename, "a", encoding=self.encoding, errors="replace", opener=_private)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+
+
 class Lines(logging.Formatter):
     """`2026-01-31T09:15:00Z INFO gateway: listening …`"""
 
@@ -36,9 +78,10 @@ class Lines(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
 
-    def format(self, record: logging.LogRecord) -> str:
+    def formatMessage(self, record: logging.LogRecord) -> str:  # logging's spelling
+        """The one line; what was logged cannot begin another."""
         record.name = record.name.removeprefix("crow_plugins.")
-        return super().format(record)
+        return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in super().formatMessage(record))
 
 
 class JsonLines(logging.Formatter):

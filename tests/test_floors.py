@@ -24,7 +24,7 @@ PLUGINS = {
 }
 FLOORS = [
     {"feed", "causality", "identity", "token"},
-    {"store", "dispatch", "manifest", "config", "keyring", "files", "fulltext", "bearer"},
+    {"store", "dispatch", "manifest", "config", "keyring", "files", "bearer", "units", "overrides"},
     PLUGINS,
 ]
 PURE_FORBIDDEN = {"asyncio", "socket", "time", "random", "secrets", "httpx2", "starlette", "fastmcp", "peewee", "apsw"}

@@ -17,11 +17,23 @@ from cyclopts import App, CycloptsError, Parameter
 from pydantic import ValidationError
 
 from crow_hooks import Command, CrowError
-from crow_plugins import __version__, logs
-from crow_plugins.cli import assistants, gateway, identity, plugins, searching, starting, transfer
+from crow_plugins import __version__
+from crow_plugins.cli import (
+    assistants,
+    doctor,
+    gateway,
+    identity,
+    logs,
+    plugins,
+    searching,
+    service,
+    starting,
+    transfer,
+)
 from crow_plugins.cli.terminal import Terminal
 from crow_plugins.config import Environment, Home
 from crow_plugins.host import Host
+from crow_plugins.logs import configure
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
@@ -59,9 +71,9 @@ def run(arguments: Sequence[str]) -> int:
 @contextmanager
 def _command_line(arguments: Sequence[str]) -> Iterator[App]:
     environment = _environment()
-    logs.configure(environment)
+    configure(environment)
     app = App(name="crow", help=HELP, version=__version__, suppress_keyboard_interrupt=False, help_format="plaintext")
-    for room in (starting, gateway, searching, transfer, assistants, identity, plugins):
+    for room in (starting, gateway, searching, transfer, assistants, identity, plugins, doctor, service, logs):
         room.add_to(app)
 
     app.register_install_completion_command(help="Let the shell complete this command's words.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import socket
 import time
 from pathlib import Path
@@ -13,12 +11,12 @@ from cyclopts import App, Parameter
 
 from crow_plugins import bearer
 from crow_plugins.cli.terminal import ATerminal, Terminal
+from crow_plugins.doctor import health_of
 from crow_plugins.files import read_private
 from crow_plugins.gateway import Running, running_gateway
 from crow_plugins.host import Host
 from crow_plugins.keyring import EmptyPassphrase, Keyring, passphrase_from_environment
 
-HEALTH_SECONDS_MAX = 2.0
 NAME_MAX = 64
 
 WORDS = """\
@@ -136,22 +134,10 @@ def _tokens(host: Host) -> int:
 def _gateway(running: Running | None) -> dict[str, object] | None:
     if running is None:
         return None
-    return {"pid": running.pid, "mcp": running.mcp, "answers": _answers(running)}
+    return {"pid": running.pid, "mcp": running.mcp, "answers": health_of(running) is not None}
 
 
 def _gateway_line(gateway: dict[str, object] | None) -> str:
     if gateway is None:
         return "not running; start it with: crow serve"
     return f"{gateway['mcp']} (process {gateway['pid']}{'' if gateway['answers'] else ', does not answer'})"
-
-
-def _answers(running: Running) -> bool:
-    """Whether the gateway's own /health says ok in time."""
-    connection = http.client.HTTPConnection(running.reachable_host, running.port, timeout=HEALTH_SECONDS_MAX)
-    try:
-        connection.request("GET", "/health")
-        return bool(json.loads(connection.getresponse().read(4096))["status"] == "ok")
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        return False
-    finally:
-        connection.close()

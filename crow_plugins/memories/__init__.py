@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crow_hooks import Command, Crow, Format, SearchKind, Summary, SyncedTable, Tables, hookimpl
+from crow_hooks import Check, Command, Crow, Format, SearchKind, Summary, SyncedTable, Tables, hookimpl
 from crow_plugins.memories import schema
+from crow_plugins.memories.checks import checks
 from crow_plugins.memories.commands import commands
 from crow_plugins.memories.interchange import memory_format
 from crow_plugins.memories.memories import SYNCED, Memories, search_kind
@@ -51,3 +52,8 @@ def register_commands(crow: Crow) -> Sequence[Command]:
 @hookimpl
 def register_formats(crow: Crow) -> Sequence[Format]:
     return [memory_format(crow)]
+
+
+@hookimpl
+def register_checks(crow: Crow) -> Sequence[Check]:
+    return checks(crow)

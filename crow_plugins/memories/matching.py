@@ -8,20 +8,28 @@ index; one that lets many through is looked up row by row, and the bound is reac
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+from apsw import FTS5_TOKENIZE_QUERY
 from peewee import Database
 
-from crow_plugins.memories.query import Tokenizers, all_of, quoted
-from crow_plugins.memories.schema import IMPORTANCE_USUAL, UNSPACED
+from crow_plugins.memories.query import Token, Tokenize, Tokenizers, all_of, quoted
+from crow_plugins.memories.schema import IMPORTANCE_USUAL, TOKENIZER, UNSPACED
 
-MATCHES_MAX, MATCHES_FILTERED_MAX = 3000, 1000  # with filters, each costs a look at its row besides
+MATCHES_MAX, MATCHES_FILTERED_MAX = 2000, 1000  # with filters, each costs a look at its row besides
 SET_MAX = 20_000  # memories that a filter lets through, to be listed and not looked up one by one
 UNSPACED_SCANNED_MAX, SCANNED_MAX, SCAN_MATCHES_MAX = 20_000, 5_000, 200
 
-WEIGHTS = "1.0, 0.8, 2.0, 1.5"  # of content, context, tags, category
+WEIGHTS = "1.0, 0.8, 2.0, 1.0"  # of content, context, tags, category
+
+
+def is_storable(filters: Filters) -> bool:
+    """Whether a memory can have what the filters ask for: half of a surrogate pair cannot be stored."""
+    texts = (filters.category, filters.tag, filters.project_id)
+    return not any(re.search("[\ud800-\udfff]", text) for text in texts if text)
 
 
 class Condition(NamedTuple):
@@ -44,17 +52,32 @@ class Filters:
     project_id: str | None = None
 
 
+def tokenizers_of(db: Database) -> Tokenizers:
+    """The index's own tokenizers: what is asked is read exactly as what was stored."""
+    connection = db.connection()
+
+    def of(name: str, *arguments: str) -> Tokenize:
+        tokenizer = connection.fts5_tokenizer(name, list(arguments))
+        return lambda data: cast(list[Token], tokenizer(data, FTS5_TOKENIZE_QUERY, None))
+
+    return Tokenizers(folds=of(*TOKENIZER[1:]), stems=of(*TOKENIZER))
+
+
 class View:
-    """The memories that pass the filters. `was_bounded` tells whether an answer left some out."""
+    """The memories that pass the filters: `is_empty` if there is none, `is_small` if they could all be ranked.
+
+    `was_bounded` tells whether an answer left some out.
+    """
 
     def __init__(self, db: Database, filters: Filters, tokenizers: Tokenizers) -> None:
         self._db = db
         self._tagged = _tagged(filters.tag, tokenizers)
         indexed = _indexed(filters)
-        listed = [condition for condition in indexed if self._is_small(condition)]
-        self._listed = [Condition(f"+number IN (SELECT number FROM memories WHERE {sql})", at) for sql, at in listed]
-        self._looked_up = [condition for condition in indexed if condition not in listed] + _unindexed(filters)
-        self.is_small = bool(listed)
+        sizes = {condition: self._size(condition) for condition in indexed}
+        self._listed = [condition for condition in indexed if sizes[condition] <= SET_MAX]
+        self._looked_up = [each for each in indexed if each not in self._listed] + _unindexed(filters)
+        self.is_small = bool(self._listed)
+        self.is_empty = 0 in sizes.values()
         self.was_bounded = False
 
     def count(self, expression: str) -> int:
@@ -81,9 +104,10 @@ class View:
         source = f"INDEXED BY memories_unspaced WHERE content GLOB '{UNSPACED}'" if unspaced else ""
         scanned = UNSPACED_SCANNED_MAX if unspaced else SCANNED_MAX
         contained = " AND ".join("instr(lower(content), ?)" for _ in texts)
-        narrowed, values = self._narrowed("number")
+        narrowed, values = self._narrowed("read.number")
         rows = self._db.execute_sql(
-            f"SELECT number, 1.0 FROM (SELECT number, content FROM memories {source} ORDER BY number DESC LIMIT ?) "
+            f"SELECT read.number, 1.0 "
+            f"FROM (SELECT number, content FROM memories {source} ORDER BY number DESC LIMIT ?) AS read "
             f"WHERE {contained} AND {narrowed} LIMIT ?",
             (scanned, *(text.lower() for text in texts), *values, SCAN_MATCHES_MAX),
         ).fetchall()
@@ -92,14 +116,15 @@ class View:
 
     def _narrowed(self, number: str) -> tuple[str, list[object]]:
         """The filters as SQL over rows that have this number, with the values to bind."""
-        parts = [sql.replace("number", number, 1) for sql, _ in self._listed]
+        # The plus keeps the index from being entered once for each number of the list.
+        parts = [f"+{number} IN (SELECT number FROM memories WHERE {sql})" for sql, _ in self._listed]
         if self._looked_up:
             looked_up = " AND ".join(sql for sql, _ in self._looked_up)
-            parts.append(f"EXISTS (SELECT 1 FROM memories WHERE number = {number} AND {looked_up})")
+            parts.append(f"EXISTS (SELECT 1 FROM memories WHERE memories.number = {number} AND {looked_up})")
         return " AND ".join(parts) or "1", [value for _, value in self._listed + self._looked_up]
 
-    def _is_small(self, condition: Condition) -> bool:
-        return self._count(f"memories WHERE {condition.sql}", condition.value, SET_MAX + 1) <= SET_MAX
+    def _size(self, condition: Condition) -> int:
+        return self._count(f"memories WHERE {condition.sql}", condition.value, SET_MAX + 1)
 
     def _count(self, source: str, value: object, most: int) -> int:
         sql = f"SELECT count(*) FROM (SELECT 1 FROM {source} LIMIT ?)"

@@ -1,4 +1,4 @@
-"""Searching memories: all words first, then any of them; ranked by bm25, with small boosts for the new and the important.
+"""Searching memories: all words first, then any of them; by bm25, with a small boost for the new and the important.
 
 A search takes steps, each wider than the one before, until the answer is full: the words in all their forms, the last
 one as a beginning, other spellings, text inside a run of a script without spaces, and at last any of the words.
@@ -7,28 +7,23 @@ How an expression is written is `query.py`'s business, how the index is asked `m
 
 from __future__ import annotations
 
-import heapq
 import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, combinations
 from typing import Any
 
-from apsw import FTS5_TOKENIZE_QUERY
 from peewee import Database
 
 from crow_hooks import Invalid
 from crow_plugins.memories import query as words
-from crow_plugins.memories.matching import MATCHES_MAX, Filters, Row, View
-from crow_plugins.memories.query import Query, Token, Tokenize, Tokenizers, all_of, any_of
-from crow_plugins.memories.schema import IMPORTANCE_USUAL, TOKENIZER
+from crow_plugins.memories.matching import MATCHES_MAX, Filters, Row, View, is_storable, tokenizers_of
+from crow_plugins.memories.query import Query, Tokenize, Tokenizers, all_of, any_of
+from crow_plugins.memories.ranking import ranked
 from crow_plugins.memories.snippet import opening, snippet
 
 __all__ = ["EmptyQuery", "Filters", "Found", "Hit", "search"]
 
-BOOSTED_MAX = 200
-IMPORTANCE_BOOST = RECENCY_BOOST = 0.1  # the part of the score that each may add at the most
-RECENCY_DAYS = 180.0  # after which half of that is left
 PAIRED_MAX = 4
 
 COLUMNS = (
@@ -87,11 +82,16 @@ class Step:
 
 def search(db: Database, query: str, filters: Filters, *, limit: int, now: int) -> Found:
     """Up to `limit` memories for any text at all; `now` in unix seconds. Raises `EmptyQuery`."""
-    if not query.strip():
+    query = query.encode("utf-8", "replace").decode().strip()
+    if not query:
         raise EmptyQuery
-    tokenizers = _tokenizers(db)
+    if not is_storable(filters):
+        return Found([], "nothing")
+    tokenizers = tokenizers_of(db)
     asked = words.read(query, tokenizers)
     view = View(db, filters, tokenizers)
+    if view.is_empty:
+        return Found([], "nothing")
     scores: dict[int, float] = {}
     seen: set[int] = set()
     matched, band = "nothing", 1.0
@@ -99,7 +99,7 @@ def search(db: Database, query: str, filters: Filters, *, limit: int, now: int) 
         fresh = [row for row in step.rows if row[0] not in seen]
         seen.update(number for number, _ in fresh)
         band /= 2  # what a step finds stays below what the one before it found
-        best = _boosted(db, fresh, now)[: limit - len(scores)]
+        best = ranked(db, fresh, asked, tokenizers.stems, now)[: limit - len(scores)]
         matched = step.matched if best and not scores else matched
         scores |= {number: band * (1 + relevance / (1 + relevance)) for number, relevance in best}
         if len(scores) >= limit:
@@ -109,22 +109,28 @@ def search(db: Database, query: str, filters: Filters, *, limit: int, now: int) 
 
 def _steps(query: str, asked: Query, view: View, tokenizers: Tokenizers) -> Iterator[Step]:
     if not asked.words:
-        yield Step("all words", view.containing([query.strip()], unspaced=False))
+        yield Step("all words", view.containing([query], unspaced=False))
         return
     exact = [words.exact(word) for word in asked.words]
-    begun = [words.begun(word, tokenizers) if word == asked.unfinished else words.exact(word) for word in asked.words]
-    yield Step("all words", view.matching(words.together(exact, asked)))
+    yield Step("all words", view.matching(all_of(exact)))
+    counts = [view.count(form) for form in exact]
+    begun = [
+        words.begun(word, tokenizers) if word == asked.unfinished and count <= MATCHES_MAX else form
+        for word, form, count in zip(asked.words, exact, counts, strict=True)
+    ]
     if begun != exact:
         yield Step("all words", view.matching(all_of(begun)))
-    counts = [view.count(form) for form in exact]
     wide = _widened(asked, begun, counts, tokenizers)
     if wide != begun:
         yield Step("all words", view.matching(all_of(wide)))
     if words.unspaced(asked):
         yield Step("all words", view.containing([word.typed for word in asked.words], unspaced=True))
     if len(exact) > 1:
-        forms = [one if count else other for one, other, count in zip(exact, wide, counts, strict=True)]
-        yield from (Step("some words", view.matching(each)) for each in _any(forms, view))
+        present = [
+            (count or view.count(other), one if count else other)
+            for count, one, other in zip(counts, exact, wide, strict=True)
+        ]
+        yield from (Step("some words", view.matching(each)) for each in _any(present, view.is_small))
 
 
 def _widened(asked: Query, begun: Sequence[str], counts: Sequence[int], tokenizers: Tokenizers) -> list[str]:
@@ -138,45 +144,22 @@ def _widened(asked: Query, begun: Sequence[str], counts: Sequence[int], tokenize
     return wide
 
 
-def _any(forms: Sequence[str], view: View) -> Iterator[str]:
-    """Expressions that need only some of the words: the rarest, as many as can be ranked whole.
+def _any(forms: Sequence[tuple[int, str]], is_small: bool) -> Iterator[str]:
+    """Expressions that need only some of the words, each given with its count: the rarest, as many as can be ranked.
 
-    Common words next to them only add to the relevance. Where all words are common, two of them must be there.
+    Common words beside them only add to the relevance. Where all words are common, two of them must be there.
     """
-    known = sorted((count, form) for form, count in ((form, view.count(form)) for form in forms) if count)
-    present = [form for _, form in known]
-    rare = [
-        form for number, (_, form) in enumerate(known) if sum(count for count, _ in known[: number + 1]) <= MATCHES_MAX
-    ]
-    if view.is_small or len(rare) == len(present):
-        rare = present
+    present = sorted(form for form in forms if form[0])
+    totals = accumulate(count for count, _ in present)
+    rare = [form for total, (_, form) in zip(totals, present, strict=True) if total <= MATCHES_MAX or is_small]
+    known = [form for _, form in present]
+    common = known[len(rare) :][:PAIRED_MAX]
     if rare:
-        yield any_of(rare) if rare == present else all_of([any_of(rare), any_of(present)])
-    elif present:
-        common = present[:PAIRED_MAX]
-        yield (
-            any_of(all_of([one, other]) for at, one in enumerate(common) for other in common[:at])
-            if common[1:]
-            else common[0]
-        )
+        yield all_of([any_of(rare), any_of(known)]) if common else any_of(rare)
+    if len(common) > 1:
+        yield any_of(all_of(pair) for pair in combinations(common, 2))
+    if common and not rare:
         yield common[0]
-
-
-def _boosted(db: Database, rows: Sequence[Row], now: int) -> list[Row]:
-    """The best rows with their boosted relevance, best first; of equals the newest."""
-    best = heapq.nsmallest(BOOSTED_MAX, rows, key=lambda row: (-row[1], -row[0]))
-    facts = db.execute_sql(
-        "SELECT number, importance, updated_at FROM memories WHERE number IN (SELECT value FROM json_each(?))",
-        (json.dumps([number for number, _ in best]),),
-    )
-    boosts = {number: _boost(importance, now - updated_at) for number, importance, updated_at in facts}
-    return sorted(((number, each * boosts[number]) for number, each in best), key=lambda row: (-row[1], -row[0]))
-
-
-def _boost(importance: int, age_seconds: int) -> float:
-    halvings = max(age_seconds, 0) / 86_400 / RECENCY_DAYS
-    weight = (importance - IMPORTANCE_USUAL) / IMPORTANCE_USUAL
-    return 1 + IMPORTANCE_BOOST * weight + RECENCY_BOOST * math.pow(0.5, halvings)
 
 
 def _hits(db: Database, scores: dict[int, float], asked: Query, tokenizers: Tokenizers) -> list[Hit]:
@@ -193,14 +176,3 @@ def _hit(row: Sequence[Any], score: float, shown: Callable[[str], bool], tokeniz
     row_id, content, category, importance, tags, context, *rest = row
     place = snippet(content, shown, tokenize) or snippet(context or "", shown, tokenize) or opening(content)
     return Hit(row_id, content, category, importance, tuple(json.loads(tags)), context, *rest, score, place)  # type: ignore[call-arg]  # as selected
-
-
-def _tokenizers(db: Database) -> Tokenizers:
-    """The index's own tokenizers: what is asked is read exactly as what was stored."""
-    connection = db.connection()
-
-    def of(name: str, *arguments: str) -> Tokenize:
-        tokenizer = connection.fts5_tokenizer(name, list(arguments))
-        return lambda data: [Token(*each) for each in tokenizer(data, FTS5_TOKENIZE_QUERY, None)]
-
-    return Tokenizers(folds=of(*TOKENIZER[1:]), stems=of(*TOKENIZER))

@@ -11,8 +11,8 @@ from crow_plugins.memories.query import Token, Tokenize
 
 WORDS_MAX, LEAD_WORDS = 24, 4  # shown, and how many of them before the first that matches
 STRETCHES_MAX = 64  # places compared; a text that matches everywhere needs no better one
-PIECE_CHARACTERS = 16 * 1024  # of a long text, tokenized at once
-MARK, CUT = "**", "…"
+PIECE_CHARACTERS = 4 * 1024  # of a long text, tokenized at once
+MARK, CUT = b"**", "…"
 
 
 def snippet(text: str, matches: Callable[[str], bool], tokenize: Tokenize) -> str | None:
@@ -20,7 +20,7 @@ def snippet(text: str, matches: Callable[[str], bool], tokenize: Tokenize) -> st
     for start in range(0, len(text), PIECE_CHARACTERS):
         data = text[start : start + PIECE_CHARACTERS].encode("utf-8", "replace")
         tokens = tokenize(data)
-        matched = [place for place, token in enumerate(tokens) if matches(token.text)]
+        matched = [place for place, token in enumerate(tokens) if matches(token[2])]
         if matched:
             shown = _stretch(tokens, matched)
             before = CUT if start > 0 or shown.start > 0 else ""
@@ -41,7 +41,7 @@ def _stretch(tokens: Sequence[Token], matched: Sequence[int]) -> range:
 
     def worth(number: int) -> tuple[int, int]:
         end = matched[number] + WORDS_MAX - LEAD_WORDS
-        inside = [tokens[place].text for place in matched[number : number + WORDS_MAX] if place < end]
+        inside = [tokens[place][2] for place in matched[number : number + WORDS_MAX] if place < end]
         return len(set(inside)), len(inside)
 
     best = max(range(min(len(matched), STRETCHES_MAX)), key=worth)
@@ -51,13 +51,10 @@ def _stretch(tokens: Sequence[Token], matched: Sequence[int]) -> range:
 
 def _marked(data: bytes, tokens: Sequence[Token], shown: range, matched: set[int]) -> str:
     """The shown words with what stands between them; at the ends of the text also what stands around them."""
-    at = 0 if shown.start == 0 else tokens[shown.start].start
-    end = len(data) if shown.stop == len(tokens) else tokens[shown.stop - 1].end
-    parts: list[str] = []
-    for place in shown:
-        token = tokens[place]
-        if place in matched:
-            word = data[token.start : token.end].decode()
-            parts += [data[at : token.start].decode(), MARK, word, MARK]
-            at = token.end
-    return "".join([*parts, data[at:end].decode()]).strip()
+    at = 0 if shown.start == 0 else tokens[shown.start][0]
+    stop = len(data) if shown.stop == len(tokens) else tokens[shown.stop - 1][1]
+    parts: list[bytes] = []
+    for start, end, _ in (tokens[place] for place in shown if place in matched):
+        parts += [data[at:start], MARK, data[start:end], MARK]
+        at = end
+    return b"".join([*parts, data[at:stop]]).decode().strip()

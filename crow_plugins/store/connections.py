@@ -8,6 +8,7 @@ Nothing here knows what the tables mean.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +69,7 @@ class Connections:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._create()
         create = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         wal = {"journal_mode": "WAL", "wal_autocheckpoint": CHECKPOINT_PAGES}
         self.writer = self._pool(create, 2, {**wal, **PRAGMAS})
@@ -87,6 +89,13 @@ class Connections:
             pragmas=pragmas,
             lock_type="immediate",
         )
+
+    def _create(self) -> None:
+        """Make the file for its owner alone; SQLite gives those beside it the same rights."""
+        try:
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise StoreUnavailable(self.path, error.strerror) from error
 
     def _keep_open(self) -> None:
         """Open a connection for as long as the file is in use, so that no other close is the last one."""

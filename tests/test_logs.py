@@ -1,0 +1,35 @@
+"""Log lines: one an event, whatever was logged."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from crow_plugins.logs import JsonLines, Lines
+
+
+def record(message: str, *arguments: object, fault: Exception | None = None) -> logging.LogRecord:
+    trace = (type(fault), fault, None) if fault else None
+    made = logging.LogRecord("crow_plugins.gateway", logging.INFO, "file", 1, message, arguments, trace)
+    made.created = 1_800_000_000.0
+    return made
+
+
+def test_a_line_says_when_how_bad_where_and_what() -> None:
+    assert Lines().format(record("ready port=%d", 3001)) == "2027-01-15T08:00:00Z INFO gateway: ready port=3001"
+
+
+@pytest.mark.parametrize("formatter", [Lines(), JsonLines()], ids=["text", "json"])
+def test_what_was_logged_cannot_forge_a_second_line(formatter: logging.Formatter) -> None:
+    line = formatter.format(record("label=%s", "x\n2027-01-15T08:00:00Z INFO gateway: all is well\r\x1b[2K"))
+    assert "\n" not in line
+    assert "\x1b" not in line
+
+
+def test_json_lines_hold_the_traceback() -> None:
+    line = json.loads(JsonLines().format(record("failed", fault=OSError("disk full"))))
+    assert line["message"] == "failed"
+    assert line["logger"] == "crow_plugins.gateway"
+    assert "disk full" in line["traceback"]
