@@ -8,10 +8,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
 from crow_plugins.files import make_private_folder
+from crow_plugins.host import Host
 from crow_plugins.keyring import Keyring
 
-from crow_plugins.host import Host
+# The same examples every time, on a machine however slow: a failure repeats, and never comes from the load.
+settings.register_profile("crow", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("crow")
 
 
 @pytest.fixture
