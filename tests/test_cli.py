@@ -66,6 +66,7 @@ def test_remember_search_and_status(home: Path) -> None:
     assert str(remembered["id"]) in found.stdout
     status = answer(home, "status")
     assert (status["name"], status["gateway"], status["rows"]) == ("grackle", None, {"memories": 1})
+    assert status["summary"] == {"memory_categories": {"general": 1}}
     assert "keeps      1 memories" in crow(home, "status").stdout
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from crow_hooks import Summary
 from crow_plugins import bearer
 from crow_plugins.cli.terminal import ATerminal, Terminal
 from crow_plugins.doctor import health_of
@@ -74,7 +75,7 @@ def status(*, terminal: ATerminal) -> None:
             f"plugins    {', '.join(plugins) or 'none'}",
             f"tokens     {tokens}",
         ]
-        answer = {**facts(host), "gateway": gateway, "rows": rows, "tokens": tokens}
+        answer = {**facts(host), "gateway": gateway, "rows": rows, "tokens": tokens, "summary": _summary(host)}
         terminal.answer(answer, "\n".join(lines))
 
 
@@ -119,6 +120,16 @@ def first_line(file: Path) -> str:
 
 def _plugins(host: Host) -> list[str]:
     return [plugin.name for plugin in host.manifest.plugins if host.is_enabled(plugin.name)]
+
+
+def _summary(host: Host) -> dict[str, object]:
+    """What each plugin that is on says of this instance, by kind."""
+    with host.read() as db:
+        return {
+            summary.kind: summary.collect(db)
+            for plugin, summary in host.contributions("register_summary", Summary)
+            if host.is_enabled(plugin)
+        }
 
 
 def _rows(host: Host) -> dict[str, int]:
