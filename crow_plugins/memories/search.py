@@ -156,7 +156,7 @@ def _any(forms: Sequence[tuple[int, str]], is_small: bool) -> Iterator[str]:
     common = known[len(rare) :][:PAIRED_MAX]
     if rare:
         yield all_of([any_of(rare), any_of(known)]) if common else any_of(rare)
-    if len(common) > 1:
+    if len(common) > 1 and len(forms) > 2:  # of two words, both were looked for already
         yield any_of(all_of(pair) for pair in combinations(common, 2))
     if common and not rare:
         yield common[0]

@@ -11,20 +11,21 @@ from crow_plugins.memories.query import Token, Tokenize
 
 WORDS_MAX, LEAD_WORDS = 24, 4  # shown, and how many of them before the first that matches
 STRETCHES_MAX = 64  # places compared; a text that matches everywhere needs no better one
-PIECE_CHARACTERS = 4 * 1024  # of a long text, tokenized at once
+PIECE_CHARACTERS, OVERLAP_CHARACTERS = 4 * 1024, 64  # of a long text, tokenized at once; no word is cut in two
 MARK, CUT = b"**", "…"
 
 
 def snippet(text: str, matches: Callable[[str], bool], tokenize: Tokenize) -> str | None:
     """The stretch of the text with the most matching stems, or None if no stem matches."""
     for start in range(0, len(text), PIECE_CHARACTERS):
-        data = text[start : start + PIECE_CHARACTERS].encode("utf-8", "replace")
+        stop = start + PIECE_CHARACTERS + OVERLAP_CHARACTERS
+        data = text[start:stop].encode("utf-8", "replace")
         tokens = tokenize(data)
         matched = [place for place, token in enumerate(tokens) if matches(token[2])]
         if matched:
             shown = _stretch(tokens, matched)
             before = CUT if start > 0 or shown.start > 0 else ""
-            after = CUT if shown.stop < len(tokens) or start + PIECE_CHARACTERS < len(text) else ""
+            after = CUT if shown.stop < len(tokens) or stop < len(text) else ""
             return before + _marked(data, tokens, shown, set(matched)) + after
     return None
 

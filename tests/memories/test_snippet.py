@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crow_plugins.memories.query import Token
-from crow_plugins.memories.snippet import WORDS_MAX, opening, snippet
+from crow_plugins.memories.snippet import PIECE_CHARACTERS, WORDS_MAX, opening, snippet
 
 
 def tokenize(data: bytes) -> list[Token]:
@@ -51,7 +51,26 @@ def test_at_the_end_of_a_text_as_much_is_shown_as_anywhere() -> None:
 def test_a_match_is_found_anywhere_in_the_longest_text(filler: str) -> None:
     shown = show(filler * 16_000 + "key", "key")
     assert shown is not None
+    assert shown.startswith("…")
     assert shown.endswith("**key**")
+
+
+@pytest.mark.parametrize("before", range(PIECE_CHARACTERS - 5, PIECE_CHARACTERS + 2))
+def test_a_match_between_two_pieces_of_a_text_is_whole(before: int) -> None:
+    shown = show("x" * (before - 1) + " key " + "y" * 5_000 + " end", "key")
+    assert shown is not None
+    assert "**key**" in shown
+    assert shown.endswith("…")
+
+
+def test_what_follows_at_the_end_of_a_piece_is_cut_off_visibly() -> None:
+    shown = show("x" * (PIECE_CHARACTERS - 1) + " key" + " " * 200 + "end", "key")
+    assert shown is not None
+    assert shown.endswith("**key**…")
+
+
+def test_what_stands_before_a_piece_is_cut_off_visibly() -> None:
+    assert show("x" + " " * 2 * PIECE_CHARACTERS + "key", "key") == "…**key**"
 
 
 def test_a_text_that_matches_everywhere_is_cut_too() -> None:
