@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 from pydantic import BaseModel
 
-from crow_hooks import Change, Entry, Instance, SyncedTable, Tables, Transaction
+from crow_hooks import Change, Conflict, Entry, Instance, SyncedTable, Tables, Transaction
 from crow_plugins import bearer, manifest
 from crow_plugins.config import Environment, Home
 from crow_plugins.dispatch import BadPlugin, Dispatch, plugin_manager
 from crow_plugins.handle import Handle, Services, refuse_unknown_settings, validated
 from crow_plugins.keyring import Keyring
+from crow_plugins.policies import Policies
 from crow_plugins.store import Machine, Store, this_machine
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Host:
         self._check_settings(self.manifest)
         self.list_changes: list[ListChanges] = []
         self.store = self._open_store(machine)
+        self.policies = Policies(self)
         self._serving = 0
 
     # ---- what a plugin's handle asks ------------------------------------------------------------
@@ -99,6 +101,9 @@ class Host:
 
     def notify(self, name: str, **arguments: object) -> None:
         self.hook.notify(name, **arguments)
+        conflict = arguments.get("conflict")
+        if name == "conflict_detected" and isinstance(conflict, Conflict):
+            self.policies.consider(conflict.table, conflict.row_id)
 
     # ---- plugins --------------------------------------------------------------------------------
 
@@ -195,6 +200,7 @@ class Host:
         try:
             for plugin in self._loaded:
                 await self.hook.start(plugin.name)
+            await asyncio.to_thread(self.policies.sweep)
             jobs.start()
             watch.start()
             yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,63 @@ def test_on_local_write_that_raises_rolls_the_row_back(home: Path, open_host: Ca
     with host.read() as db:
         assert db.execute_sql("SELECT count(*) FROM beads").fetchone() == (0,)
         assert db.execute_sql("SELECT count(*) FROM row_versions").fetchone() == (0,)
+
+
+def bead_in_conflict(host: Host, *, lamport: int = 1) -> None:
+    """A bead written here, and one of the same id that arrives without either having seen the other."""
+    with host.transaction() as transaction:
+        transaction.db.execute_sql("INSERT INTO beads (id, colour) VALUES ('bead-1', 'blue')")
+        transaction.record("bead_insert", "beads", "bead-1")
+        transaction.db.execute_sql("UPDATE beads SET colour = 'navy'")
+        transaction.record("bead_update", "beads", "bead-1")
+    with host.store.transaction() as transaction:
+        transaction.apply(replace(remote_bead(), version=Version(f"{SWAN}.000000000000", lamport)))
+
+
+def colours_and_conflicts(host: Host) -> tuple[str, list[tuple[object, ...]]]:
+    with host.read() as db:
+        return (
+            db.execute_sql("SELECT colour FROM beads").fetchone()[0],
+            list(db.execute_sql("SELECT resolved, resolution, resolved_by FROM sync_conflicts").fetchall()),
+        )
+
+
+@pytest.mark.parametrize(("policy", "colour"), [("local", "navy"), ("remote", "red"), ("merge", "violet")])
+def test_a_policy_settles_a_conflict_as_a_local_write(
+    home: Path, open_host: Callable[..., Host], policy: str, colour: str
+) -> None:
+    host = open_host(with_probe(home, policy=policy))
+    bead_in_conflict(host)
+    assert colours_and_conflicts(host) == (colour, [(1, policy, "policy")])
+    assert calls(host).count("on_local_write") == 3
+
+
+@pytest.mark.parametrize("settings", [{}, {"raises": "on_conflict"}, {"nonsense": "on_conflict"}])
+def test_a_policy_that_answers_nothing_raises_or_returns_nonsense_leaves_the_conflict_open(
+    home: Path, open_host: Callable[..., Host], caplog: pytest.LogCaptureFixture, settings: dict[str, str]
+) -> None:
+    host = open_host(with_probe(home, **settings))
+    bead_in_conflict(host)
+    assert colours_and_conflicts(host) == ("navy", [(0, None, None)])
+    assert ("conflict policy failed table=beads row=bead-1" in caplog.text) == bool(settings)
+
+
+def test_a_policy_is_asked_only_where_the_shown_version_was_written(home: Path, open_host: Callable[..., Host]) -> None:
+    host = open_host(with_probe(home, policy="local"))
+    bead_in_conflict(host, lamport=9)
+    assert colours_and_conflicts(host) == ("red", [(0, None, None)])
+    assert "on_conflict" not in calls(host)
+
+
+@pytest.mark.anyio
+async def test_open_conflicts_are_swept_when_the_host_begins_to_serve(
+    home: Path, open_host: Callable[..., Host]
+) -> None:
+    first = open_host(with_probe(home))
+    await asyncio.to_thread(bead_in_conflict, first)
+    host = open_host(with_probe(home, policy="merge"))
+    async with host.serving():
+        assert (await asyncio.to_thread(colours_and_conflicts, host))[0] == "violet"
 
 
 def test_a_plugin_that_raises_is_a_sentence_in_the_terminal_too(home: Path) -> None:

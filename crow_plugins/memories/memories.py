@@ -26,6 +26,7 @@ from crow_hooks import (
     SyncedTable,
     Transaction,
 )
+from crow_plugins.memories.schema import IMPORTANCE_USUAL
 from crow_plugins.memories.search import Filters, Found, search
 
 CONTENT_BYTES_MAX = 64 * 1024
@@ -254,7 +255,9 @@ def conditions(filters: Filters) -> tuple[str, tuple[object, ...]]:
     if filters.tag is not None:
         parts.append(("EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)", filters.tag))
     if filters.min_importance is not None:
-        parts.append(("importance >= ?", filters.min_importance))
+        # The index of the important holds no others: SQLite uses it only where it can see that it may.
+        hint = f"importance > {IMPORTANCE_USUAL} AND " if filters.min_importance > IMPORTANCE_USUAL else ""
+        parts.append((f"{hint}importance >= ?", filters.min_importance))
     if filters.project_id is not None:
         parts.append(("project_id = ?", filters.project_id))
     return " AND ".join(["1", *(sql for sql, _ in parts)]), tuple(value for _, value in parts)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import peewee
 
-from crow_hooks import Conflict, Version
+from crow_hooks import Conflict, Data, Invalid, Resolution, Version
 from crow_plugins.causality import OpenConflict, RowState, instance_of, open_conflicts
 from crow_plugins.store.synced import Shape
 
@@ -33,6 +33,31 @@ def reconcile(
         _insert(db, conflict, now)
     _close(db, closed, resolution, by, now)
     return opened, closed
+
+
+def open_now(shape: Shape, row_id: str, state: RowState) -> list[Conflict]:
+    """A row's conflicts, computed from its versions; every live version has its data with it when there are several."""
+    table = shape.table.name
+    return [_conflict(table, row_id, found) for found in open_conflicts(table, row_id, state, shape.bookkeeping)]
+
+
+def rows_in_conflict(db: peewee.Database) -> list[tuple[str, str]]:
+    """Table and id of every row with an open conflict, the oldest first."""
+    rows = db.execute_sql(
+        "SELECT table_name, row_id FROM sync_conflicts WHERE resolved = 0 GROUP BY 1, 2 ORDER BY min(created_at), 1, 2"
+    )
+    return [(str(table), str(row_id)) for table, row_id in rows]
+
+
+def outcome(conflict: Conflict, resolution: Resolution) -> tuple[bool, Data]:
+    """Whether the row is deleted by a resolution, and the image that it has then. Raises `Invalid`."""
+    if resolution.kind == "local":
+        return conflict.local_deleted, conflict.local
+    if resolution.kind == "remote":
+        return conflict.remote_deleted, conflict.remote
+    if not resolution.data:
+        raise Invalid("a merge names the fields that change; give at least one, or settle with local or remote")
+    return False, {**conflict.local, **resolution.data}
 
 
 def _insert(db: peewee.Database, conflict: Conflict, now: int) -> None:

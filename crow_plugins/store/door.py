@@ -15,7 +15,7 @@ from typing import Protocol
 
 import peewee
 
-from crow_hooks import Change, ConflictOpen, CrowError, Data, Entry, Invalid, Version
+from crow_hooks import Change, Conflict, ConflictOpen, CrowError, Data, Entry, Invalid, Resolution, Version
 from crow_plugins import causality
 from crow_plugins.causality import Arrival, Dot, RowState
 from crow_plugins.store import conflicts, versions
@@ -131,9 +131,33 @@ class WriteTransaction:
         self, type: str, table: str, row_id: str, *, resolves: Iterable[Version] = (), by: str = "assistant"
     ) -> Change | None:
         with self._all_or_nothing():
-            return self._record(type, table, row_id, frozenset(resolves), by)
+            return self._record(type, table, row_id, frozenset(resolves), "merge", by)
 
-    def _record(self, type: str, table: str, row_id: str, resolves: frozenset[Version], by: str) -> Change | None:
+    def settle(self, conflict: Conflict, resolution: Resolution, *, by: str) -> Change | None:
+        """Write how a conflict was settled; it covers the two versions and leaves any other open.
+
+        Raises `ChangedMeanwhile` when the conflict is no longer open, `Invalid` for a merge that does not fit.
+        """
+        shape = self._door.shapes[conflict.table]
+        if conflict.id not in {each.id for each in self.open_conflicts(conflict.table, conflict.row_id)}:
+            raise ChangedMeanwhile(conflict.table, conflict.row_id)
+        deleted, data = conflicts.outcome(conflict, resolution)
+        with self._all_or_nothing():
+            if not deleted:
+                shape.check(conflict.row_id, data)
+                shape.write(self.db, conflict.row_id, conflict.local_version.lamport, data)
+            seen = frozenset((conflict.local_version, conflict.remote_version))
+            type = shape.delete_type if deleted else shape.update_type
+            return self._record(type, conflict.table, conflict.row_id, seen, resolution.kind, by)
+
+    def open_conflicts(self, table: str, row_id: str) -> list[Conflict]:
+        """The conflicts of a row as its versions have them now."""
+        shape = self._door.shapes[table]
+        return conflicts.open_now(shape, row_id, versions.load(self.db, table, row_id).state)
+
+    def _record(
+        self, type: str, table: str, row_id: str, resolves: frozenset[Version], resolution: str, by: str
+    ) -> Change | None:
         shape, deleted = self._shape(type, table), type.endswith("_delete")
         known, image = versions.load(self.db, table, row_id), shape.image(self.db, row_id)
         settled = frozenset(Dot(version.writer, version.lamport) for version in resolves)
@@ -154,7 +178,7 @@ class WriteTransaction:
             digest = _digest(shape, state)
         else:
             self.db.execute_sql(shape.stamp, (dot.lamport, *(image[name] for name in shape.bookkeeping), row_id))
-        self._keep(shape, row_id, known.state, state, digest, "merge" if settled else "superseded", by)
+        self._keep(shape, row_id, known.state, state, digest, resolution if settled else "superseded", by)
         change = _change(type, table, row_id, arrival, self.now, by)
         self._door.listener.local_write(change, self)
         return change
@@ -291,9 +315,8 @@ def _change(type: str, table: str, row_id: str, arrival: Arrival, now: int, by: 
 
 def _entry_of(shape: Shape, row_id: str, version: causality.Version, now: int) -> Entry:
     """The version that is now current, as an entry for the table's owner."""
-    update = next(type for type in shape.table.change_types if not type.endswith("_delete"))
     return Entry(
-        type=update,
+        type=shape.update_type,
         table=shape.table.name,
         row_id=row_id,
         data=version.data or {},

@@ -9,7 +9,7 @@ from pathlib import Path
 import peewee
 
 from crow_hooks import SyncedTable
-from crow_plugins.store import schema
+from crow_plugins.store import conflicts, schema
 from crow_plugins.store.clock import Machine, this_machine
 from crow_plugins.store.connections import Connections
 from crow_plugins.store.door import Door, Listener, WriteTransaction
@@ -57,6 +57,11 @@ class Store:
             return
         with self._connections.read() as db:
             yield db
+
+    def rows_in_conflict(self) -> list[tuple[str, str]]:
+        """Table and id of every row with an open conflict, the oldest first."""
+        with self.read() as db:
+            return conflicts.rows_in_conflict(db)
 
     def close(self) -> None:
         self._connections.close()

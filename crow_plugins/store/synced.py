@@ -62,6 +62,20 @@ class Shape:
             stamp=f"UPDATE {table.name} SET {stamps} WHERE id = ?",
         )
 
+    @property
+    def update_type(self) -> str:
+        """What a version of any origin is called when it is written anew."""
+        names = self.table.change_types
+        return next((name for name in names if name.endswith("_update")), names[0])
+
+    @property
+    def delete_type(self) -> str:
+        """Raises `Invalid` for a table whose rows are never deleted."""
+        for name in self.table.change_types:
+            if name.endswith("_delete"):
+                return name
+        raise Invalid(f"{self.table.name} has no change type that deletes; settle it in another way")
+
     def image(self, db: peewee.Database, row_id: str) -> dict[str, object]:
         """The travelling columns of a row as it stands. Raises `NotFound`."""
         row = db.execute_sql(self.select, (row_id,)).fetchone()

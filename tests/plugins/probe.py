@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from fastmcp import FastMCP
 from pydantic import BaseModel
@@ -18,6 +19,7 @@ from crow_hooks import (
     Check,
     Column,
     Command,
+    Conflict,
     Crow,
     Data,
     Entry,
@@ -25,6 +27,7 @@ from crow_hooks import (
     Format,
     Job,
     NestPage,
+    Resolution,
     SearchHit,
     SearchKind,
     ServiceKey,
@@ -44,6 +47,7 @@ class Settings(BaseModel):
     raises: str = ""
     hangs: str = ""
     nonsense: str = ""
+    policy: Literal["", "local", "remote", "merge"] = ""
 
 
 def _calls(crow: Crow, name: str) -> Settings:
@@ -187,6 +191,16 @@ def on_local_write(crow: Crow, change: Change, transaction: Transaction) -> None
 def on_remote_change(crow: Crow, entry: Entry, transaction: Transaction) -> bool | None:
     _calls(crow, "on_remote_change")
     return None
+
+
+@hookimpl
+def on_conflict(crow: Crow, conflict: Conflict, transaction: Transaction) -> Resolution | object | None:
+    settings = _calls(crow, "on_conflict")
+    if settings.nonsense == "on_conflict":
+        return "both"
+    if settings.policy == "merge":
+        return Resolution("merge", {"colour": "violet"})
+    return Resolution(settings.policy) if settings.policy else None
 
 
 @hookimpl
