@@ -59,6 +59,51 @@ def test_keys_under_a_passphrase_need_it(tmp_path: Path) -> None:
     assert "passphrase" in refused(home, "identity", "words", CROW_PASSPHRASE_FILE=str(secret))
 
 
+def passphrase_file(tmp_path: Path, line: str = "carry me") -> Path:
+    file = tmp_path / f"passphrase {line}"
+    file.write_text(line + "\n")
+    file.chmod(0o600)
+    return file
+
+
+def test_an_identity_is_carried_to_another_machine_and_only_the_seed_travels(home: Path, tmp_path: Path) -> None:
+    file, secret, other = tmp_path / "me.json", passphrase_file(tmp_path), tmp_path / "other"
+    exported = answer(home, "identity", "export", str(file), "--passphrase-file", str(secret))
+    imported = answer(other, "identity", "import", str(file), "--passphrase-file", str(secret), "--name", "swan")
+    mine, theirs = answer(home, "identity", "show"), answer(other, "identity", "show")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert exported["fingerprint"] == imported["fingerprint"] == mine["fingerprint"]
+    assert (theirs["chain"], theirs["name"], theirs["role"]) == (mine["chain"], "swan", "satellite")
+    for key in ("instance_id", "instance_key", "noise_key", "feed_key"):
+        assert mine[key] != theirs[key]
+        assert str(mine[key]) not in file.read_text()
+
+
+def test_an_import_refuses_a_wrong_passphrase_another_file_and_a_home_that_has_an_identity(
+    home: Path, tmp_path: Path
+) -> None:
+    file, secret, other = tmp_path / "me.json", passphrase_file(tmp_path), tmp_path / "other"
+    answer(home, "identity", "export", str(file), "--passphrase-file", str(secret))
+    wrong = passphrase_file(tmp_path, "wrong")
+    assert "passphrase" in refused(other, "identity", "import", str(file), "--passphrase-file", str(wrong))
+    assert refused(other, "identity", "import", str(secret), "--passphrase-file", str(secret))
+    assert not (other / "identity.json").exists()
+    before = (home / "identity.json").read_bytes()
+    assert "already" in refused(home, "identity", "import", str(file), "--passphrase-file", str(secret))
+    assert (home / "identity.json").read_bytes() == before
+    assert "exists already" in refused(home, "identity", "export", str(file), "--passphrase-file", str(secret))
+
+
+def test_the_24_words_bring_an_identity_back(home: Path, tmp_path: Path) -> None:
+    words = str(answer(home, "identity", "words")["words"])
+    other = tmp_path / "after the fire"
+    answer(other, "init", "--words-file", "-", stdin=words.upper().replace(" ", "  ") + "\n")
+    assert answer(other, "identity", "show")["chain"] == answer(home, "identity", "show")["chain"]
+    mistyped = crow(tmp_path / "typo", "init", "--words-file", "-", stdin=words.replace(words.split()[3], "crwo"))
+    assert (mistyped.returncode, mistyped.stderr.count("\n")) == (1, 1)
+    assert not (tmp_path / "typo" / "identity.json").exists()
+
+
 def test_remember_search_and_status(home: Path) -> None:
     remembered = answer(home, "remember", "The spare key is under the blue pot", "--tag", "key", "--importance", "9")
     found = crow(home, "search", "spare", "keys")

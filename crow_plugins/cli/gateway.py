@@ -15,7 +15,7 @@ from crow_plugins.config import DEFAULT_HOST, DEFAULT_PORT
 from crow_plugins.gateway import Running, is_loopback
 from crow_plugins.gateway import serve as serve_gateway
 from crow_plugins.host import Host
-from crow_plugins.keyring import NoIdentity, passphrase_from_environment
+from crow_plugins.keyring import NoIdentity
 
 OPEN_TO_OTHERS = (
     "This gateway can be reached from other machines, and what goes over the wire is not encrypted: tokens and "
@@ -65,7 +65,7 @@ def _open_or_make(terminal: Terminal) -> Host:
     try:
         return terminal.open()
     except NoIdentity:
-        keyring = make_identity(terminal, None, "home", passphrase_from_environment())
+        keyring = make_identity(terminal, None, "home")
     terminal.say(
         f"Made a new identity for this machine, {keyring.identity.name}. "
         "Write down its 24 backup words; they are shown by: crow identity words"

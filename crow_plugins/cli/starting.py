@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,9 +17,11 @@ from crow_plugins.doctor import health_of
 from crow_plugins.files import read_private
 from crow_plugins.gateway import Running, running_gateway
 from crow_plugins.host import Host
+from crow_plugins.identity import words
 from crow_plugins.keyring import EmptyPassphrase, Keyring, passphrase_from_environment
 
 NAME_MAX = 64
+WORDS_SIZE_MAX = 4096
 
 WORDS = """\
 Write these 24 words down and keep them away from this machine. They are your identity: whoever has them is you,
@@ -45,18 +48,25 @@ def init(
     passphrase_file: Annotated[
         Path | None, Parameter(help="Encrypt the keys with the first line of this file.")
     ] = None,
+    words_file: Annotated[
+        Path | None,
+        Parameter(
+            help="Come back: a file with the 24 words of an identity; - for standard input.", allow_leading_hyphen=True
+        ),
+    ] = None,
     terminal: ATerminal,
 ) -> None:
     """Make an identity and an empty database, and print the 24 backup words once."""
     passphrase = first_line(passphrase_file) if passphrase_file else passphrase_from_environment()
-    keyring = make_identity(terminal, name, role, passphrase)
+    seed = words.to_secret(_words(words_file)) if words_file else None
+    keyring = make_identity(terminal, name, role, passphrase, seed=seed)
     with terminal.open() as host:
-        words = keyring.words(passphrase)
+        spoken = keyring.words(passphrase)
         if terminal.json:
-            terminal.answer({**facts(host), "words": words})
+            terminal.answer({**facts(host), "words": spoken})
             return
         terminal.answer(None, f"This is now {host.instance.name}, a {host.instance.role}, in {host.home.folder}\n")
-        terminal.answer(None, WORDS.format(words=numbered(words)))
+        terminal.answer(None, WORDS.format(words=numbered(spoken)))
         if passphrase is None:
             terminal.say(UNENCRYPTED)
         terminal.answer(None, "Next: crow serve")
@@ -80,11 +90,22 @@ def status(*, terminal: ATerminal) -> None:
 
 
 def make_identity(
-    terminal: Terminal, name: str | None, role: Literal["home", "satellite"], passphrase: str | None
+    terminal: Terminal,
+    name: str | None,
+    role: Literal["home", "satellite"],
+    passphrase: str | None = None,
+    *,
+    seed: bytes | None = None,
 ) -> Keyring:
+    """Make this home's identity: a new chain, or another instance of the one that `seed` is of."""
     terminal.home.make()
     return Keyring.create(
-        terminal.home.folder, name=name or host_name(), role=role, now=int(time.time()), passphrase=passphrase
+        terminal.home.folder,
+        name=name or host_name(),
+        role=role,
+        now=int(time.time()),
+        passphrase=passphrase or passphrase_from_environment(),
+        seed=seed,
     )
 
 
@@ -104,10 +125,14 @@ def facts(host: Host) -> dict[str, object]:
     }
 
 
-def numbered(words: str) -> str:
+def numbered(spoken: str) -> str:
     """Six to a line, with their numbers, as one writes them down."""
-    cells = [f"{number:2} {word:10}" for number, word in enumerate(words.split(), 1)]
+    cells = [f"{number:2} {word:10}" for number, word in enumerate(spoken.split(), 1)]
     return "\n".join("".join(cells[start : start + 6]).rstrip() for start in range(0, len(cells), 6))
+
+
+def _words(file: Path) -> str:
+    return sys.stdin.read(WORDS_SIZE_MAX) if file == Path("-") else read_private(file, WORDS_SIZE_MAX).decode()
 
 
 def first_line(file: Path) -> str:
