@@ -33,7 +33,9 @@ bench: $(READY)
 
 demo-data: $(READY)
 	$(BIN)/python -m bench.demo_data $(DEMO)
-	CROW_HOME=$(DEMO)/home $(BIN)/crow import $(DEMO)/memories.jsonl
+	@[ -e $(DEMO)/home/identity.json ] || $(BIN)/crow init --home $(DEMO)/home --name demo > /dev/null
+	$(BIN)/crow import $(DEMO)/memories.jsonl --home $(DEMO)/home
+	@echo "Try: $(BIN)/crow search --home $(DEMO)/home text editor"
 
 clean:
 	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
