@@ -31,8 +31,6 @@ all, is not known here.
 from __future__ import annotations
 
 import hashlib
-import re
-import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,7 +44,6 @@ from crow_hooks.types import Role
 from crow_plugins.identity import canonical_json, certificate, signing
 from crow_plugins.identity.certificate import Certificate
 from crow_plugins.identity.errors import (
-    BadJson,
     BadSignature,
     CertificateForeign,
     ChallengeUnknown,
@@ -58,6 +55,7 @@ from crow_plugins.identity.errors import (
     WrongInstance,
 )
 from crow_plugins.identity.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair, check_public_key
+from crow_plugins.identity.reading import Reader
 
 VERSION = 1
 PURPOSE = "probe"
@@ -66,12 +64,11 @@ CHALLENGE_BYTES = 32
 HELLO_SIZE_MAX = 256
 ANSWER_SIZE_MAX = 2048
 PROOF_SIZE_MAX = 8192  # twice the longest: a certificate and an address, in hex
-URL_MAX = 1024
 OPEN_MAX = 256  # strangers can open exchanges; the oldest gives way
 
 Side = Literal["caller", "callee"]
 
-_URL = re.compile(rf"[!-~]{{1,{URL_MAX}}}", re.ASCII)
+_READ = Reader(VERSION, ProbeMalformed, ProbeNewer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +125,7 @@ class OpenExchanges:
 
         Raises `ProbeMalformed`, `ProbeNewer`, `ChallengeUnknown`.
         """
-        exchange = self._open.pop(_echo(_message(proof, PROOF_SIZE_MAX, _PROOF_FIELDS)), None)
+        exchange = self._open.pop(_echo(_READ.message(proof, PROOF_SIZE_MAX, _PROOF_FIELDS)), None)
         if exchange is None:
             raise ChallengeUnknown
         return exchange
@@ -136,16 +133,16 @@ class OpenExchanges:
 
 def hello(instance_id: str, challenge: bytes) -> bytes:
     """The first message, with 32 random bytes that are never sent again."""
-    return _encoded({"challenge": challenge.hex(), "instance_id": instance_id})
+    return _READ.encoded({"challenge": challenge.hex(), "instance_id": instance_id})
 
 
 def read_hello(data: bytes, own_id: str) -> Hello:
     """What a caller sent. Raises `ProbeMalformed`, `ProbeNewer`, `ProbeOfItself`."""
-    fields = _message(data, HELLO_SIZE_MAX, {"v", "challenge", "instance_id"})
-    caller = _instance_id(fields["instance_id"])
+    fields = _READ.message(data, HELLO_SIZE_MAX, {"v", "challenge", "instance_id"})
+    caller = _READ.instance_id(fields["instance_id"])
     if caller == own_id:
         raise ProbeOfItself
-    return Hello(caller, _hex(fields["challenge"], CHALLENGE_BYTES, "challenge"))
+    return Hello(caller, _READ.hex(fields["challenge"], CHALLENGE_BYTES, "challenge"))
 
 
 def answer(called: Hello, own: Certificate, key: KeyPair, challenge: bytes) -> tuple[Exchange, bytes]:
@@ -158,7 +155,7 @@ def answer(called: Hello, own: Certificate, key: KeyPair, challenge: bytes) -> t
         "statement": _statement_fields(exchange.callee),
         "signature": signature.hex(),
     }
-    return exchange, _encoded(fields)
+    return exchange, _READ.encoded(fields)
 
 
 def verify_answer(data: bytes, sent: Hello, chain_public_key: bytes) -> Exchange:
@@ -167,7 +164,7 @@ def verify_answer(data: bytes, sent: Hello, chain_public_key: bytes) -> Exchange
     Raises `ProbeMalformed`, `ProbeNewer`, `DegenerateKey`, `BadName`, `WrongChallenge`, `ProbeOfItself`,
     `CertificateForeign` or `ProbeForged`.
     """
-    fields = _message(data, ANSWER_SIZE_MAX, {"v", "echo", "challenge", "statement", "signature"})
+    fields = _READ.message(data, ANSWER_SIZE_MAX, {"v", "echo", "challenge", "statement", "signature"})
     said = _statement(fields["statement"])
     if _echo(fields) != sent.challenge:
         raise WrongChallenge
@@ -175,7 +172,7 @@ def verify_answer(data: bytes, sent: Hello, chain_public_key: bytes) -> Exchange
         raise ProbeOfItself
     if said.chain != chain_public_key:
         raise CertificateForeign
-    exchange = Exchange(sent, said, _hex(fields["challenge"], CHALLENGE_BYTES, "challenge"))
+    exchange = Exchange(sent, said, _READ.hex(fields["challenge"], CHALLENGE_BYTES, "challenge"))
     _check(said.instance_key, said.instance_id, _answer_payload(exchange), fields["signature"])
     return exchange
 
@@ -202,7 +199,7 @@ def prove(
     public = bytes(secret.public_key)
     box = Box(secret, VerifyKey(to).to_curve25519_public_key()).encrypt(content, _nonce(public, to)).ciphertext
     echo = exchange.challenge if side == "caller" else exchange.hello.challenge
-    return _encoded({"echo": echo.hex(), "ephemeral": public.hex(), "box": box.hex()})
+    return _READ.encoded({"echo": echo.hex(), "ephemeral": public.hex(), "box": box.hex()})
 
 
 def verify_proof(
@@ -213,18 +210,18 @@ def verify_proof(
     Raises `ProbeMalformed`, `ProbeNewer`, `WrongChallenge`, `ProbeForged`, `WrongInstance`, and what
     `certificate.verify` does.
     """
-    fields = _message(data, PROOF_SIZE_MAX, _PROOF_FIELDS)
+    fields = _READ.message(data, PROOF_SIZE_MAX, _PROOF_FIELDS)
     if _echo(fields) != (exchange.challenge if side == "caller" else exchange.hello.challenge):
         raise WrongChallenge
     shown = _opened(fields, key)
-    own = certificate.verify(_object(shown["certificate"]), chain_public_key, now)
+    own = certificate.verify(_READ.fields(shown["certificate"]), chain_public_key, now)
     if own.instance_id != _id_of(exchange, side):
         raise WrongInstance
     if side == "callee":
         check_statement(exchange.callee, own)
     signature = shown.pop("signature")
     _check(own.instance_key, own.instance_id, _proof_payload(exchange, side, shown), signature)
-    return Proved(own, canonical_json.encode(shown["certificate"]), _url(shown["gateway_url"]))
+    return Proved(own, canonical_json.encode(shown["certificate"]), _READ.url(shown["gateway_url"]))
 
 
 def statement_of(own: Certificate) -> Statement:
@@ -268,22 +265,22 @@ def _payload(exchange: Exchange, step: str, said: Mapping[str, object]) -> bytes
 
 def _check(key: bytes, signer: str, payload: bytes, signature: object) -> None:
     try:
-        signing.verify(key, PURPOSE, signer, payload, _hex(signature, SIGNATURE_BYTES, "signature"))
+        signing.verify(key, PURPOSE, signer, payload, _READ.hex(signature, SIGNATURE_BYTES, "signature"))
     except BadSignature as error:
         raise ProbeForged from error
 
 
 def _opened(fields: Mapping[str, object], key: KeyPair) -> dict[str, object]:
     """The content of a box that was sealed to our instance key."""
-    ephemeral = _hex(fields["ephemeral"], PUBLIC_KEY_BYTES, "ephemeral key")
+    ephemeral = _READ.hex(fields["ephemeral"], PUBLIC_KEY_BYTES, "ephemeral key")
     secret = SigningKey(key.seed).to_curve25519_private_key()
     try:
         content = Box(secret, PublicKey(ephemeral)).decrypt(
-            _hex(fields["box"], None, "box"), _nonce(ephemeral, key.public_key)
+            _READ.hex(fields["box"], None, "box"), _nonce(ephemeral, key.public_key)
         )
     except CryptoError as error:
         raise ProbeForged from error
-    shown = _object(_parsed(content, PROOF_SIZE_MAX))
+    shown = _READ.fields(_READ.parsed(content, PROOF_SIZE_MAX))
     if shown.keys() != {"certificate", "gateway_url", "signature"}:
         raise ProbeMalformed("a field of its box is missing or unknown")
     return shown
@@ -313,67 +310,15 @@ def _statement(value: object) -> Statement:
             raise ProbeMalformed("a field of its statement is missing or wrong")
     certificate.check_name(name)
     said = Statement(
-        _hex(chain, PUBLIC_KEY_BYTES, "chain"),
-        _instance_id(instance_id),
+        _READ.hex(chain, PUBLIC_KEY_BYTES, "chain"),
+        _READ.instance_id(instance_id),
         name,
         role,
-        _hex(key, PUBLIC_KEY_BYTES, "instance key"),
+        _READ.hex(key, PUBLIC_KEY_BYTES, "instance key"),
     )
     check_public_key(said.instance_key, "instance key")
     return said
 
 
-def _encoded(fields: Mapping[str, object]) -> bytes:
-    return canonical_json.encode({"v": VERSION, **fields})
-
-
-def _message(data: bytes, size_max: int, names: set[str]) -> dict[str, object]:
-    fields = _object(_parsed(data, size_max))
-    version = fields.get("v")
-    if type(version) is not int or version < VERSION:
-        raise ProbeMalformed("it has no version")
-    if version > VERSION:
-        raise ProbeNewer
-    if fields.keys() != names:
-        raise ProbeMalformed("a field is missing or unknown")
-    return fields
-
-
-def _parsed(data: bytes, size_max: int) -> object:
-    try:
-        return canonical_json.parse_canonical(data, size_max)
-    except BadJson as error:
-        raise ProbeMalformed("its JSON is too long or not canonical") from error
-
-
-def _object(value: object) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise ProbeMalformed("a part of it is not an object")
-    return value
-
-
 def _echo(fields: Mapping[str, object]) -> bytes:
-    return _hex(fields["echo"], CHALLENGE_BYTES, "echo")
-
-
-def _hex(value: object, size: int | None, which: str) -> bytes:
-    """Bytes in small hex digits, `size` of them or any number."""
-    digits = "*" if size is None else f"{{{size}}}"
-    if not isinstance(value, str) or not re.fullmatch(f"([0-9a-f]{{2}}){digits}", value, re.ASCII):
-        raise ProbeMalformed(f"its {which} is not so many bytes in hex")
-    return bytes.fromhex(value)
-
-
-def _instance_id(value: object) -> str:
-    try:
-        if isinstance(value, str) and str(uuid.UUID(value)) == value:
-            return value
-    except ValueError:
-        pass
-    raise ProbeMalformed("its instance id is not a UUID in its usual spelling")
-
-
-def _url(value: object) -> str | None:
-    if value is None or (isinstance(value, str) and _URL.fullmatch(value)):
-        return value
-    raise ProbeMalformed(f"its address is not 1 to {URL_MAX} visible letters")
+    return _READ.hex(fields["echo"], CHALLENGE_BYTES, "echo")

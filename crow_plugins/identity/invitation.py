@@ -53,7 +53,6 @@ from nacl.exceptions import CryptoError
 from crow_plugins.identity import canonical_json, certificate, keys, signing, words
 from crow_plugins.identity.certificate import Certificate
 from crow_plugins.identity.errors import (
-    BadJson,
     BadSignature,
     CodeMistyped,
     InvitationExpired,
@@ -66,6 +65,7 @@ from crow_plugins.identity.errors import (
     WrongCode,
 )
 from crow_plugins.identity.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, DeviceKeys, KeyPair, check_public_key
+from crow_plugins.identity.reading import Reader
 
 VERSION = 1
 PURPOSE = "join"
@@ -75,7 +75,6 @@ NONCE_BYTES = 32
 BOX_NONCE_BYTES: int = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
 LIFETIME_SECONDS = 600
 TRIES = 5
-URL_MAX = 1024
 OFFER_SIZE_MAX = 512
 REQUEST_SIZE_MAX = 8192
 ANSWER_SIZE_MAX = 16384  # twice the longest: two certificates in hex
@@ -99,7 +98,7 @@ REFUSALS: dict[Refusal, str] = {
 
 _MAC_BYTES = 32
 _ID_BYTES = 8
-_URL = re.compile(rf"[!-~]{{1,{URL_MAX}}}", re.ASCII)
+_READ = Reader(VERSION, JoinMalformed, JoinNewer)
 
 
 # ---- the code ------------------------------------------------------------------------------------------------------
@@ -184,14 +183,14 @@ class Invitation:
 
     def encoded(self) -> bytes:
         offer = canonical_json.parse(self.offer)
-        return _encoded(
+        return _READ.encoded(
             {"offer": offer, "expires_at": self.expires_at, "tries_left": self.tries_left, "used": self.used}
         )
 
     @classmethod
     def decoded(cls, data: bytes) -> Self:
         """Raises `JoinMalformed`, `JoinNewer`."""
-        match _message(data, STATE_SIZE_MAX, {"v", "offer", "expires_at", "tries_left", "used"}):
+        match _READ.message(data, STATE_SIZE_MAX, {"v", "offer", "expires_at", "tries_left", "used"}):
             case {"offer": dict(offer), "expires_at": int(expires_at), "tries_left": int(tries), "used": bool(used)}:
                 invitation = cls(canonical_json.encode(offer), expires_at, tries, used)
                 _offer(invitation.offer)
@@ -223,7 +222,7 @@ class Certified:
 def invite(code: bytes, chain_public_key: bytes, nonce: bytes, now: int) -> Invitation:
     """Open an invitation; `code` is 16 random bytes, `nonce` 32, neither ever used before."""
     plain = {"invitation": invitation_id(code), "chain": chain_public_key.hex(), "nonce": nonce.hex()}
-    return Invitation(_encoded({**plain, "mac": _offer_mac(code, plain).hex()}), now + LIFETIME_SECONDS)
+    return Invitation(_READ.encoded({**plain, "mac": _offer_mac(code, plain).hex()}), now + LIFETIME_SECONDS)
 
 
 def check_request(invitation: Invitation, request: bytes, now: int) -> None:
@@ -295,14 +294,14 @@ class Joining:
 
     def encoded(self) -> bytes:
         offer, request = canonical_json.parse(self.offer), canonical_json.parse(self.request)
-        return _encoded({"code": self.code.hex(), "offer": offer, "request": request})
+        return _READ.encoded({"code": self.code.hex(), "offer": offer, "request": request})
 
     @classmethod
     def decoded(cls, data: bytes) -> Self:
         """Raises `JoinMalformed`, `JoinNewer`, and as `open_request` when its parts do not belong together."""
-        fields = _message(data, STATE_SIZE_MAX, {"v", "code", "offer", "request"})
-        offer, request = (canonical_json.encode(_object(fields[part])) for part in ("offer", "request"))
-        joining = cls(_hex(fields["code"], CODE_BYTES, "code"), offer, request)
+        fields = _READ.message(data, STATE_SIZE_MAX, {"v", "code", "offer", "request"})
+        offer, request = (canonical_json.encode(_READ.fields(fields[part])) for part in ("offer", "request"))
+        joining = cls(_READ.hex(fields["code"], CODE_BYTES, "code"), offer, request)
         _applicant(joining.code, joining.offer, joining.request)
         return joining
 
@@ -340,13 +339,13 @@ def ask(
         "instance_key": device.instance.public_key.hex(),
         "noise_key": device.noise.public_key.hex(),
         "feed_key": device.feed.public_key.hex(),
-        "gateway_url": _url(gateway_url),
+        "gateway_url": _READ.url(gateway_url),
     }
-    transcript = _transcript(offer, _encoded(head))
+    transcript = _transcript(offer, _READ.encoded(head))
     signature = signing.sign(device.instance, PURPOSE, device.instance.public_key.hex(), _possession(transcript, said))
     content = canonical_json.encode({**said, "signature": signature.hex()})
     box = _sealed(_key(code, b"request", transcript), content, transcript, box_nonce)
-    return Joining(code, offer, _encoded({**head, "box": box.hex()}))
+    return Joining(code, offer, _READ.encoded({**head, "box": box.hex()}))
 
 
 def finish(joining: Joining, answer: bytes, now: int) -> Joined:
@@ -356,7 +355,7 @@ def finish(joining: Joining, answer: bytes, now: int) -> Joined:
     """
     asked = _applicant(joining.code, joining.offer, joining.request)
     transcript = _transcript(joining.offer, joining.request)
-    fields = _message(answer, ANSWER_SIZE_MAX, {"v", "box"})
+    fields = _READ.message(answer, ANSWER_SIZE_MAX, {"v", "box"})
     content = _opened(_key(joining.code, b"answer", transcript), fields["box"], transcript, ANSWER_SIZE_MAX)
     match content:
         case {"refused": str(reason), **more} if not more and reason in REFUSALS:
@@ -402,12 +401,12 @@ class _Request:
 
 
 def _offer(data: bytes) -> _Offer:
-    fields = _message(data, OFFER_SIZE_MAX, {"v", "invitation", "chain", "nonce", "mac"})
+    fields = _READ.message(data, OFFER_SIZE_MAX, {"v", "invitation", "chain", "nonce", "mac"})
     return _Offer(
-        _hex(fields["invitation"], _ID_BYTES, "invitation").hex(),
+        _READ.hex(fields["invitation"], _ID_BYTES, "invitation").hex(),
         _public_key(fields, "chain"),
-        _hex(fields["nonce"], NONCE_BYTES, "nonce"),
-        _hex(fields["mac"], _MAC_BYTES, "mac"),
+        _READ.hex(fields["nonce"], NONCE_BYTES, "nonce"),
+        _READ.hex(fields["mac"], _MAC_BYTES, "mac"),
     )
 
 
@@ -419,28 +418,30 @@ def _check_offer(code: bytes, data: bytes) -> None:
 
 
 def _offer_mac(code: bytes, plain: Mapping[str, object]) -> bytes:
-    return hmac.digest(_key(code, b"offer"), _encoded(plain), hashlib.sha256)
+    return hmac.digest(_key(code, b"offer"), _READ.encoded(plain), hashlib.sha256)
 
 
 def _request(data: bytes) -> _Request:
-    fields = _message(data, REQUEST_SIZE_MAX, {"v", "invitation", "nonce", "box"})
-    invitation = _hex(fields["invitation"], _ID_BYTES, "invitation").hex()
-    return _Request(invitation, _hex(fields["nonce"], NONCE_BYTES, "nonce"), _hex(fields["box"], None, "box").hex())
+    fields = _READ.message(data, REQUEST_SIZE_MAX, {"v", "invitation", "nonce", "box"})
+    invitation = _READ.hex(fields["invitation"], _ID_BYTES, "invitation").hex()
+    return _Request(
+        invitation, _READ.hex(fields["nonce"], NONCE_BYTES, "nonce"), _READ.hex(fields["box"], None, "box").hex()
+    )
 
 
 def _applicant(code: bytes, offer: bytes, data: bytes) -> Applicant:
     asked = _request(data)  # that it belongs to code and offer shows in the box, whose key is made of all three
-    transcript = _transcript(offer, _encoded({"invitation": asked.invitation, "nonce": asked.nonce.hex()}))
+    transcript = _transcript(offer, _READ.encoded({"invitation": asked.invitation, "nonce": asked.nonce.hex()}))
     said = _opened(_key(code, b"request", transcript), asked.box, transcript, REQUEST_SIZE_MAX)
     if said.keys() != {"name", "instance_key", "noise_key", "feed_key", "gateway_url", "signature"}:
         raise JoinMalformed("a field of the request is missing or unknown")
-    signature = _hex(said.pop("signature"), SIGNATURE_BYTES, "signature")
+    signature = _READ.hex(said.pop("signature"), SIGNATURE_BYTES, "signature")
     applicant = Applicant(
         _name(said["name"]),
         _public_key(said, "instance_key"),
         _public_key(said, "noise_key"),
         _public_key(said, "feed_key"),
-        _url(said["gateway_url"]),
+        _READ.url(said["gateway_url"]),
     )
     key = applicant.instance_key
     try:
@@ -457,7 +458,7 @@ def _possession(transcript: bytes, said: Mapping[str, object]) -> bytes:
 def _answer(code: bytes, offer: bytes, request: bytes, content: Mapping[str, object], box_nonce: bytes) -> bytes:
     transcript = _transcript(offer, request)
     box = _sealed(_key(code, b"answer", transcript), canonical_json.encode(dict(content)), transcript, box_nonce)
-    return _encoded({"box": box.hex()})
+    return _READ.encoded({"box": box.hex()})
 
 
 def _key(code: bytes, what: bytes, transcript: bytes = b"") -> bytes:
@@ -478,54 +479,17 @@ def _sealed(key: bytes, content: bytes, transcript: bytes, nonce: bytes) -> byte
 
 
 def _opened(key: bytes, box: object, transcript: bytes, size_max: int) -> dict[str, object]:
-    content = _hex(box, None, "box")
+    content = _READ.hex(box, None, "box")
     nonce, sealed = content[:BOX_NONCE_BYTES], content[BOX_NONCE_BYTES:]
     try:
         opened = crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, transcript, nonce, key)
     except CryptoError as error:
         raise WrongCode from error
-    return _object(_parsed(opened, size_max))
-
-
-def _encoded(fields: Mapping[str, object]) -> bytes:
-    return canonical_json.encode({"v": VERSION, **fields})
-
-
-def _message(data: bytes, size_max: int, names: set[str]) -> dict[str, object]:
-    fields = _object(_parsed(data, size_max))
-    version = fields.get("v")
-    if type(version) is not int or version < VERSION:
-        raise JoinMalformed("it has no version")
-    if version > VERSION:
-        raise JoinNewer
-    if fields.keys() != names:
-        raise JoinMalformed("a field is missing or unknown")
-    return fields
-
-
-def _parsed(data: bytes, size_max: int) -> object:
-    try:
-        return canonical_json.parse_canonical(data, size_max)
-    except BadJson as error:
-        raise JoinMalformed("its JSON is too long or not canonical") from error
-
-
-def _object(value: object) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise JoinMalformed("a part of it is not an object")
-    return value
-
-
-def _hex(value: object, size: int | None, which: str) -> bytes:
-    """Bytes in small hex digits, `size` of them or any number."""
-    digits = "*" if size is None else f"{{{size}}}"
-    if not isinstance(value, str) or not re.fullmatch(f"([0-9a-f]{{2}}){digits}", value, re.ASCII):
-        raise JoinMalformed(f"its {which} is not so many bytes in hex")
-    return bytes.fromhex(value)
+    return _READ.fields(_READ.parsed(opened, size_max))
 
 
 def _public_key(fields: Mapping[str, object], which: str) -> bytes:
-    key = _hex(fields[which], PUBLIC_KEY_BYTES, which.replace("_", " "))
+    key = _READ.hex(fields[which], PUBLIC_KEY_BYTES, which.replace("_", " "))
     check_public_key(key, which.replace("_", " "))
     return key
 
@@ -535,9 +499,3 @@ def _name(value: object) -> str:
         raise JoinMalformed("its name is not text")
     certificate.check_name(value)
     return value
-
-
-def _url(value: object) -> str | None:
-    if value is None or (isinstance(value, str) and _URL.fullmatch(value)):
-        return value
-    raise JoinMalformed(f"its address is not 1 to {URL_MAX} visible letters")

@@ -16,7 +16,6 @@ lower bytes: a choice that all make alike. Nothing here knows a feed; which bloc
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -31,6 +30,7 @@ from crow_plugins.identity.errors import (
     RevocationTooLarge,
 )
 from crow_plugins.identity.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair, check_public_key
+from crow_plugins.identity.reading import Reader
 
 VERSION = 1
 PURPOSE = "revocation"
@@ -41,6 +41,9 @@ SIZE_MAX = 272 << 10  # so many epochs of 32 bytes each, and the rest
 STATEMENTS_PER_INSTANCE_MAX = 8
 
 _EPOCH = re.compile(r"[0-9a-f]{12}", re.ASCII)
+
+
+_READ = Reader(VERSION, RevocationMalformed, RevocationNewer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,7 @@ def _parted(signed: bytes) -> tuple[dict[str, object], bytes]:
         raise RevocationMalformed("its JSON is not canonical") from error
     match value:
         case {"revocation": dict(body), "signature": signature, **more} if not more:
-            return body, _hex(signature, SIGNATURE_BYTES, "signature")
+            return body, _READ.hex(signature, SIGNATURE_BYTES, "signature")
     raise RevocationMalformed("it is not a revocation with its signature")
 
 
@@ -203,7 +206,7 @@ def _revocation(fields: Mapping[str, object]) -> Revocation:
         } if not more:
             return Revocation(
                 chain=_chain(chain),
-                instance_id=_instance_id(instance_id),
+                instance_id=_READ.instance_id(instance_id),
                 serial=_number(serial, 1, "serial"),
                 feed=_branch(feed),
                 upto=_upto(upto),
@@ -213,7 +216,7 @@ def _revocation(fields: Mapping[str, object]) -> Revocation:
 
 
 def _chain(value: object) -> bytes:
-    key = _hex(value, PUBLIC_KEY_BYTES, "chain")
+    key = _READ.hex(value, PUBLIC_KEY_BYTES, "chain")
     check_public_key(key, "chain")
     return key
 
@@ -222,7 +225,7 @@ def _branch(value: object) -> Branch:
     match value:
         case {"fork": fork, "length": length, "tree_hash": tree_hash, **more} if not more:
             return Branch(
-                _number(fork, 0, "fork"), _number(length, 0, "length"), _hex(tree_hash, HASH_BYTES, "tree_hash")
+                _number(fork, 0, "fork"), _number(length, 0, "length"), _READ.hex(tree_hash, HASH_BYTES, "tree_hash")
             )
     raise RevocationMalformed("feed is not fork, length and tree_hash")
 
@@ -239,18 +242,3 @@ def _number(value: object, least: int, which: str) -> int:
     if type(value) is not int or value < least:
         raise RevocationMalformed(f"{which} is not a whole number of {least} or more")
     return value
-
-
-def _hex(value: object, size: int, which: str) -> bytes:
-    if not isinstance(value, str) or not re.fullmatch(rf"[0-9a-f]{{{2 * size}}}", value, re.ASCII):
-        raise RevocationMalformed(f"{which} is not {size} bytes in hex")
-    return bytes.fromhex(value)
-
-
-def _instance_id(value: object) -> str:
-    try:
-        if isinstance(value, str) and str(uuid.UUID(value)) == value:
-            return value
-    except ValueError:
-        pass
-    raise RevocationMalformed("instance_id is not a UUID in its usual spelling")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from nacl.public import Box, PrivateKey
 from nacl.signing import VerifyKey
 
-from crow_plugins.identity import canonical_json, certificate, challenge, keys
+from crow_plugins.identity import canonical_json, certificate, challenge, keys, reading
 from crow_plugins.identity.certificate import Certificate
 from crow_plugins.identity.challenge import (
     ANSWER_SIZE_MAX,
@@ -158,7 +158,7 @@ def test_no_feed_key_or_noise_key_can_be_read_in_any_message() -> None:
 def test_the_longest_messages_fit() -> None:
     long = Machine(CALLER.id, "🦢" * 64, SWAN_DEVICE, expires=2**53 - 1, serial=2**53 - 1)
     exchange, answer = long.answer(challenge.hello(CALLEE.id, C))
-    proof = long.prove(exchange, "callee", CALLEE.key.public_key, "h" * challenge.URL_MAX)
+    proof = long.prove(exchange, "callee", CALLEE.key.public_key, "h" * reading.URL_MAX)
     assert len(answer) <= ANSWER_SIZE_MAX
     assert len(proof) <= PROOF_SIZE_MAX
     assert CALLEE.verify(proof, exchange, "callee").certificate == long.certificate
@@ -330,7 +330,7 @@ def test_a_low_order_ephemeral_key_opens_nothing() -> None:
             CALLEE.verify(changed(CALLER_PROOF, ephemeral=key.hex()), EXCHANGE, "caller")
 
 
-@pytest.mark.parametrize("gateway_url", ["", "a b", "http://\n", "ä", "x" * (challenge.URL_MAX + 1)])
+@pytest.mark.parametrize("gateway_url", ["", "a b", "http://\n", "ä", "x" * (reading.URL_MAX + 1)])
 def test_an_address_of_other_letters_is_refused(gateway_url: str) -> None:
     proof = CALLER.prove(EXCHANGE, "caller", CALLEE.key.public_key, gateway_url)
     with pytest.raises(ProbeMalformed, match="address"):

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crow_plugins.identity import canonical_json, certificate, invitation, keys
+from crow_plugins.identity import canonical_json, certificate, invitation, keys, reading
 from crow_plugins.identity.errors import (
     BadName,
     CertificateError,
@@ -238,7 +238,7 @@ def test_a_machine_without_an_address_may_join() -> None:
 
 
 def test_the_longest_messages_fit() -> None:
-    long = asking(name="🦢" * 64, gateway_url="h" * invitation.URL_MAX)
+    long = asking(name="🦢" * 64, gateway_url="h" * reading.URL_MAX)
     answer = certifying(long.request, inviter=certificate.issue(a_certificate(name="🦢" * 64), CHAIN))
     assert len(INVITATION.offer) <= OFFER_SIZE_MAX
     assert len(long.request) <= REQUEST_SIZE_MAX
@@ -261,7 +261,7 @@ def test_a_name_that_no_instance_has_is_refused_before_anything_is_sent(name: st
         asking(name=name)
 
 
-@pytest.mark.parametrize("gateway_url", ["", "a b", "ä", "x" * (invitation.URL_MAX + 1)])
+@pytest.mark.parametrize("gateway_url", ["", "a b", "ä", "x" * (reading.URL_MAX + 1)])
 def test_an_address_of_other_letters_is_refused_before_anything_is_sent(gateway_url: str) -> None:
     with pytest.raises(JoinMalformed, match="address"):
         asking(gateway_url=gateway_url)
@@ -427,7 +427,7 @@ def lying(joining: Joining, content: dict[str, object]) -> bytes:
 
 def lying_request(**changes: object) -> bytes:
     """A request of any content, by one who knows the code."""
-    head = invitation._encoded({"invitation": INVITATION.id, "nonce": JOINER_NONCE.hex()})
+    head = canonical_json.encode({"v": 1, "invitation": INVITATION.id, "nonce": JOINER_NONCE.hex()})
     transcript = invitation._transcript(INVITATION.offer, head)
     key, box = invitation._key(CODE, b"request", transcript), json.loads(JOINING.request)["box"]
     content = {**invitation._opened(key, box, transcript, REQUEST_SIZE_MAX), **changes}
