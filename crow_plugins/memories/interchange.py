@@ -15,8 +15,9 @@ from dataclasses import asdict
 from peewee import Database
 
 from crow_hooks import Crow, CrowError, Data, Format, Invalid, Skipped, Transaction
-from crow_plugins.memories.memories import COLUMNS, get, insert, memory_of, new_row
-from crow_plugins.memories.memories import FIELDS as GIVEN
+from crow_plugins.memories.memories import get, insert, new_row
+from crow_plugins.memories.memory import COLUMNS, memory_of
+from crow_plugins.memories.memory import FIELDS as GIVEN
 
 BATCH = 1000  # rows a transaction: one sync of the disk for all of them
 KEPT = ("origin_instance", "created_at", "updated_at")

@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from peewee import Database
@@ -26,6 +26,7 @@ from crow_hooks import (
     SyncedTable,
     Transaction,
 )
+from crow_plugins.memories.memory import FIELDS, SELECT, Memory, memory_of
 from crow_plugins.memories.schema import IMPORTANCE_USUAL
 from crow_plugins.memories.search import Filters, Found, search
 
@@ -50,28 +51,6 @@ SYNCED = SyncedTable(
     ),
     change_types=("memory_insert", "memory_update", "memory_delete"),
 )
-
-FIELDS = ("content", "category", "importance", "tags", "context", "source", "project_id")
-COLUMNS = ("id", *FIELDS, "origin_instance", "created_at", "updated_at", "lamport_ts")
-SELECT = f"SELECT {', '.join(COLUMNS)} FROM memories"
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """One memory as it stands here; times in unix seconds."""
-
-    id: str
-    content: str
-    category: str
-    importance: int
-    tags: tuple[str, ...]
-    context: str | None
-    source: str | None
-    project_id: str | None
-    origin_instance: str
-    created_at: int
-    updated_at: int
-    lamport_ts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +149,13 @@ def search_kind(crow: Crow) -> SearchKind:
         return [
             SearchHit(
                 kind="memory",
-                id=hit.id,
-                title=title_of(hit.content),
+                id=hit.memory.id,
+                title=title_of(hit.memory.content),
                 snippet=hit.snippet,
                 score=hit.score,
-                updated_at=hit.updated_at,
-                origin_instance=hit.origin_instance,
-                lamport_ts=hit.lamport_ts,
+                updated_at=hit.memory.updated_at,
+                origin_instance=hit.memory.origin_instance,
+                lamport_ts=hit.memory.lamport_ts,
             )
             for hit in found.hits
         ]
@@ -195,11 +174,6 @@ def get(db: Database, row_id: str) -> Memory:
     if row is None:
         raise NotFound(f"no memory {_shown(row_id)}; search or list memories to see their ids")
     return memory_of(row)
-
-
-def memory_of(row: Sequence[object]) -> Memory:
-    values = dict(zip(COLUMNS, row, strict=True))
-    return Memory(**{**values, "tags": tuple(json.loads(str(values["tags"])))})  # type: ignore[arg-type]  # as declared
 
 
 def counts(db: Database, column: str) -> dict[str, int]:

@@ -11,13 +11,13 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, combinations
-from typing import Any
 
 from peewee import Database
 
 from crow_hooks import Invalid
 from crow_plugins.memories import query as words
 from crow_plugins.memories.matching import MATCHES_MAX, Filters, Row, View, is_storable, tokenizers_of
+from crow_plugins.memories.memory import COLUMNS, Memory, memory_of
 from crow_plugins.memories.query import Query, Tokenize, Tokenizers, all_of, any_of
 from crow_plugins.memories.ranking import ranked
 from crow_plugins.memories.snippet import opening, snippet
@@ -25,11 +25,6 @@ from crow_plugins.memories.snippet import opening, snippet
 __all__ = ["EmptyQuery", "Filters", "Found", "Hit", "search"]
 
 PAIRED_MAX = 4
-
-COLUMNS = (
-    "id, content, category, importance, tags, context, source, project_id, origin_instance, "
-    "created_at, updated_at, lamport_ts"
-)
 
 
 class EmptyQuery(Invalid):
@@ -43,18 +38,7 @@ class EmptyQuery(Invalid):
 class Hit:
     """A memory that matched. `score` is above 0 and below 1 and orders the hits of one search only."""
 
-    id: str
-    content: str
-    category: str
-    importance: int
-    tags: tuple[str, ...]
-    context: str | None
-    source: str | None
-    project_id: str | None
-    origin_instance: str
-    created_at: int
-    updated_at: int
-    lamport_ts: int
+    memory: Memory
     score: float
     snippet: str
 
@@ -164,15 +148,15 @@ def _any(forms: Sequence[tuple[int, str]], is_small: bool) -> Iterator[str]:
 
 def _hits(db: Database, scores: dict[int, float], asked: Query, tokenizers: Tokenizers) -> list[Hit]:
     rows = db.execute_sql(
-        f"SELECT number, {COLUMNS} FROM memories WHERE number IN (SELECT value FROM json_each(?))",
+        f"SELECT number, {', '.join(COLUMNS)} FROM memories WHERE number IN (SELECT value FROM json_each(?))",
         (json.dumps(list(scores)),),
     ).fetchall()
-    by_number = {number: row for number, *row in rows}
+    by_number = {number: memory_of(row) for number, *row in rows}
     shown = words.recognized(asked)
     return [_hit(by_number[number], score, shown, tokenizers.stems) for number, score in scores.items()]
 
 
-def _hit(row: Sequence[Any], score: float, shown: Callable[[str], bool], tokenize: Tokenize) -> Hit:
-    row_id, content, category, importance, tags, context, *rest = row
-    place = snippet(content, shown, tokenize) or snippet(context or "", shown, tokenize) or opening(content)
-    return Hit(row_id, content, category, importance, tuple(json.loads(tags)), context, *rest, score, place)  # type: ignore[call-arg]  # as selected
+def _hit(memory: Memory, score: float, shown: Callable[[str], bool], tokenize: Tokenize) -> Hit:
+    content, context = memory.content, memory.context or ""
+    place = snippet(content, shown, tokenize) or snippet(context, shown, tokenize) or opening(content)
+    return Hit(memory, score, place)

@@ -15,8 +15,8 @@ from crow_plugins.memories.memories import (
     TAG_MAX,
     TAGS_MAX,
     Memories,
-    Memory,
 )
+from crow_plugins.memories.memory import Memory
 from crow_plugins.memories.search import Filters
 
 CONTENT_CHARACTERS_MAX = 64 * 1024
@@ -186,7 +186,7 @@ def _add_reading(server: FastMCP, memories: Memories) -> None:
     ) -> ToolResult:
         """Search this person's memories, best matches first."""
         found = memories.find(query, Filters(category, tag, min_importance, project_id), limit)
-        hits = [MemoryHit(**asdict(hit)) for hit in found.hits]
+        hits = [MemoryHit(**asdict(hit.memory), score=hit.score, snippet=hit.snippet) for hit in found.hits]
         answer = MemoryHits(items=hits, matched=found.matched, total=found.total, at_least=found.at_least)
         return ToolResult(content=_lines(hits), structured_content=answer.model_dump())
 

@@ -90,7 +90,7 @@ def keep(db: Database, memory: dict[str, object]) -> None:
 
 
 def ours(db: Database, question: Question) -> Sequence[str]:
-    return [hit.id for hit in search(db, question.text, question.filters, limit=DEPTH, now=NOW).hits]
+    return [hit.memory.id for hit in search(db, question.text, question.filters, limit=DEPTH, now=NOW).hits]
 
 
 def _index(joined: str) -> System:
