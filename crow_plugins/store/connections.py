@@ -67,8 +67,9 @@ def refuse_event_loop() -> None:
 class Connections:
     """The pools of one database file."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, vfs: str | None = None) -> None:
+        """`vfs` names the SQLite file system to use, where it is not the usual one."""
+        self.path, self._vfs = path, vfs
         self._create()
         create = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         wal = {"journal_mode": "WAL", "wal_autocheckpoint": CHECKPOINT_PAGES}
@@ -86,6 +87,7 @@ class Connections:
             timeout=BUSY_SECONDS,
             autoconnect=False,
             flags=flags,
+            vfs=self._vfs,
             pragmas=pragmas,
             lock_type="immediate",
         )

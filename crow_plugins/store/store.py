@@ -30,10 +30,11 @@ class Store:
         synced: Sequence[SyncedTable],
         now: Callable[[], int],
         machine: Callable[[], Machine] = this_machine,
+        vfs: str | None = None,
     ) -> None:
         """Open and migrate. Raises `StoreUnavailable`, `DatabaseNewer` or `MigrationFailed`."""
         self.path = path
-        self._connections = Connections(path)
+        self._connections = Connections(path, vfs=vfs)
         try:
             backups = path.parent / "backups"
             self.migrated = migrate(
