@@ -25,7 +25,15 @@ READERS_MAX = 48  # above the 40 worker threads that FastMCP runs tools in
 CACHE_KIB = 16 * 1024
 CHECKPOINT_PAGES = 4000  # a write touches a dozen pages, many of them again and again: copy them back less often
 
-OUT_OF_SERVICE = (apsw.BusyError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CantOpenError)
+OUT_OF_SERVICE = (
+    apsw.BusyError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.ReadOnlyError,
+    apsw.CantOpenError,
+    apsw.CorruptError,
+    apsw.NotADBError,
+)
 
 PRAGMAS = {
     "busy_timeout": BUSY_SECONDS * 1000,
@@ -107,17 +115,22 @@ class Connections:
     @contextmanager
     def read(self) -> Iterator[peewee.Database]:
         refuse_event_loop()
-        with self.readers.connection_context(), self.readers.atomic("deferred"):
+        with self.in_service(), self.readers.connection_context(), self.readers.atomic("deferred"):
             yield self.readers
 
     @contextmanager
     def write(self) -> Iterator[peewee.Database]:
         """The writing connection, inside `BEGIN IMMEDIATE`: another process waits here, not in the middle."""
+        with self.in_service(), self.writer.connection_context(), self.writer.atomic("immediate"):
+            yield self.writer
+
+    @contextmanager
+    def in_service(self) -> Iterator[None]:
+        """Say in a sentence that the disk or the file is at fault; what a plugin's SQL did wrong stays its own."""
         try:
-            with self.writer.connection_context(), self.writer.atomic("immediate"):
-                yield self.writer
-        except peewee.OperationalError as error:
-            if isinstance(error.__cause__ or error.__context__, OUT_OF_SERVICE):
+            yield
+        except (peewee.DatabaseError, *OUT_OF_SERVICE) as error:
+            if isinstance(error, OUT_OF_SERVICE) or isinstance(error.__cause__ or error.__context__, OUT_OF_SERVICE):
                 raise StoreUnavailable(self.path, error) from error
             raise
 

@@ -37,9 +37,10 @@ class Store:
         self._connections = Connections(path, vfs=vfs)
         try:
             backups = path.parent / "backups"
-            self.migrated = migrate(
-                self._connections, {schema.OWNER: schema.MIGRATIONS, **scripts}, now=now(), backups=backups
-            )
+            with self._connections.in_service():
+                self.migrated = migrate(
+                    self._connections, {schema.OWNER: schema.MIGRATIONS, **scripts}, now=now(), backups=backups
+                )
         except BaseException:
             self._connections.close()
             raise

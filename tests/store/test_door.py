@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from crow_hooks import ConflictOpen, Invalid, NotFound, Version, WrongThread
-from crow_plugins.store import ChangedMeanwhile, NestedTransaction, TransactionFailed
+from crow_plugins.store import (
+    ChangedMeanwhile,
+    NestedTransaction,
+    StoreUnavailable,
+    TransactionFailed,
+)
 from crow_plugins.store.synced import UnknownTable
 from tests.store.world import GRACKLE, NOW, ROW, SWAN, World, entry_of, foreign, open_store
 
@@ -143,6 +148,29 @@ def test_a_read_inside_a_transaction_sees_what_it_wrote(world: World) -> None:
 def test_a_reader_cannot_write(world: World) -> None:
     with pytest.raises(Exception, match="readonly"), world.store.read() as db:
         db.execute_sql("DELETE FROM things")
+
+
+def damage(file: Path, first_page: int) -> None:
+    """Overwrite every page from this one on."""
+    content = file.read_bytes()
+    intact = content[: (first_page - 1) * 4096]
+    file.write_bytes(intact + b"\xff" * (len(content) - len(intact)))
+
+
+def test_a_damaged_file_is_one_sentence_when_it_is_opened_and_when_it_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "crow.db"
+    world = open_store(file)
+    for number in range(60):
+        world.write("x" * 900, f"row {number}")
+    world.store.close()
+    world = open_store(file)
+    damage(file, first_page=15)
+    with pytest.raises(StoreUnavailable, match=r"crow\.db cannot be used: .*malformed"):
+        world.rows("SELECT sum(length(text)) FROM things")
+    world.store.close()
+    damage(file, first_page=2)
+    with pytest.raises(StoreUnavailable, match="malformed"):
+        open_store(file)
 
 
 def test_a_transaction_inside_another_is_refused(world: World) -> None:
