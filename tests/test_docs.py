@@ -110,7 +110,7 @@ def test_every_plugin_and_dependency_is_documented() -> None:
         assert f"`{plugin['name']}/`" in page("architecture.md")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for requirement in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
-        name = re.match(r"[a-z-]+", requirement)
+        name = re.match(r"[a-z0-9-]+", requirement)
         assert name is not None
         assert re.search(rf"\b{name[0]}\b", page("decisions.md")), f"{name[0]} has no line in decisions.md"
 
