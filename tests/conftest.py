@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,6 +14,9 @@ from hypothesis import HealthCheck, settings
 from crow_plugins.files import make_private_folder
 from crow_plugins.host import Host
 from crow_plugins.keyring import Keyring
+
+# A shell that runs the tests in the background has SIGINT ignored, and every process they start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples every time, on a machine however slow: a failure repeats, and never comes from the load.
 settings.register_profile("crow", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -188,7 +188,10 @@ def test_follow_shows_what_is_logged_from_now_on(home: Path, log_file: Path) -> 
         log_file.write_text("two\n")
         assert process.stdout.readline() == "two\n"
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        try:
+            assert process.wait(20) == 130
+        finally:
+            process.kill()
         assert process.stderr is not None
         assert process.stderr.read() == ""
 
