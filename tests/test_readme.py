@@ -57,7 +57,11 @@ def test_make_run_serves_and_says_what_to_do_next(tmp_path: Path) -> None:
             assert line, said
             said += line
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     assert re.search(r"answers at http://127\.0\.0\.1:\d+/mcp\n", said)
     assert "crow token create" in said
     documentation = re.search(r"documentation +(\S+)", said)
