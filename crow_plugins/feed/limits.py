@@ -1,0 +1,39 @@
+"""Every bound of the feed and its wire, with its reason. Sizes are bytes unless the name says otherwise.
+
+A peer that passes one of them is refused by name (`OverLimit`); our own side refuses before it sends.
+"""
+
+from __future__ import annotations
+
+UINT_MAX = 2**53 - 1  # what a JavaScript number holds exactly; npm refuses more
+
+# --- the feed ---
+LENGTH_MAX = 2**39  # blocks: a flat tree index then fits 40 bits, which is how nodes are stored
+FORK_MAX = UINT_MAX  # a fork may be a unix time in any unit
+BYTE_LENGTH_MAX = UINT_MAX  # payload bytes of a whole feed; sizes travel as uints
+BLOCK_BYTES_MAX = 15 * 2**20  # npm's own suggestion: a block and its proof must fit one frame
+APPEND_BLOCKS_MAX = 65_536  # blocks under one signature: a transaction that long holds others up by a second
+
+# --- proofs ---
+NODES_MAX = 128  # nodes in one list: 40 levels up, 40 roots along, and room for a path inside an upgrade
+SIGNERS_MAX = 16  # in a manifest: more machines than sign any feed together
+SIGNATURE_BYTES_MAX = 2 + SIGNERS_MAX * (3 + 64 + 9)  # a container with each signer's part in it
+MANIFEST_BYTES_MAX = 8192  # 16 signers of 65 bytes, some links, and user data of a screen
+LINKED_MAX = 64  # keys that a manifest may link to
+USER_DATA_BYTES_MAX = 4096  # opaque to us: kept because the key is a hash over it
+
+# --- frames and channels ---
+FRAME_BYTES_MAX = 2**24 - 1  # the length prefix has three bytes, and npm joins replies up to 8 MiB and more
+HANDSHAKE_FRAME_BYTES_MAX = 512  # before anybody is authenticated nothing longer than 112 bytes is honest
+BATCH_BYTES_MAX = 8 * 2**20  # npm ends a batch of messages at this size, and so do we
+CHANNELS_MAX = 1024  # open on one stream: far more feeds than a chain has
+PENDING_BYTES_MAX = 32 * 1024  # for a channel that the other side has not opened yet; npm pauses here
+PROTOCOL_NAME_BYTES_MAX = 64  # "hypercore/alpha" has 15
+CHANNEL_ID_BYTES_MAX = 64  # a discovery key has 32
+CHANNEL_HANDSHAKE_BYTES_MAX = 512  # flags and a capability have 33
+
+# --- messages ---
+REQUESTS_QUEUED_MAX = 4096  # of one peer, unanswered: npm asks for at most 512 at once
+REQUESTS_IN_FLIGHT_MAX = 512  # ours to one peer: fills a link of 100 ms at 1.5 MB a second
+BITFIELD_WORDS_MAX = 65_536  # of 32 bits: the largest range that npm answers in one message, 2,097,152 blocks
+EXTENSION_NAME_BYTES_MAX = 64  # of an extension message, which is ignored
