@@ -131,7 +131,7 @@ class Channels:
         self._numbers = 0  # of ours that were ever used
         self._parts = Parts(b"")
         self._events: deque[Event] = deque()
-        self._answers: list[Part] = []
+        self._due: list[Part] = []  # to the peer, not fetched yet
         self._error: RemoteProtocolError | None = None
 
     def receive(self, frame: bytes) -> None:
@@ -165,26 +165,27 @@ class Channels:
     def send(self, *commands: Command) -> list[bytes]:
         """Messages for the stream that carry the commands in order, together in as few as possible, answers first.
 
-        Raises `WrongState` or `Unencodable`; then the commands before the refused one are still due and go with the
-        next call.
+        Agreeing to an offer gives events at once: ask for them. Raises `WrongState` or `Unencodable`; the commands
+        before the refused one are then still due, and go with the next call.
         """
         if self._error is not None:
             raise WrongState("the peer broke the protocol, and nothing more is said to it")
         for command in commands:
-            self._answers.append(self._part(command))
-        return self.answers()
+            self._due.append(self._part(command))
+        return self.due()
 
-    def answers(self) -> list[bytes]:
-        """What is due without any command: the answers to what nobody need be asked about."""
-        due = frames(self._answers)
-        self._answers.clear()
+    def due(self) -> list[bytes]:
+        """What is due without any command: answers to what nobody need be asked about."""
+        due = frames(self._due)
+        self._due.clear()
         return due
 
     def fail(self, error: RemoteProtocolError) -> None:
         """The stream is done for: raise this from here on, and keep nothing."""
         self._error = error
         self._parts = Parts(b"")
-        for kept in (self._offers, self._pairs, self._asked, self._unanswered, self._events, self._answers):
+        self._remote.clear()
+        for kept in (self._offers, self._pairs, self._asked, self._unanswered, self._events, self._due):
             kept.clear()
 
     # --- what the peer says ---
@@ -289,9 +290,9 @@ class Channels:
             del self._unanswered[channel]
 
     def _answer(self, type: int, number: int) -> None:
-        if len(self._answers) >= ANSWERS_MAX:
+        if len(self._due) >= ANSWERS_MAX:
             raise OverLimit("the number of answers that a peer may cause at once", ANSWERS_MAX)
-        self._answers.append(Part(CONTROL, bytes([type]) + uint(number)))
+        self._due.append(Part(CONTROL, bytes([type]) + uint(number)))
 
     # --- what we say ---
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from crow_plugins.feed import bulk, checking, conflict, flat_tree, hashing, manifest, proving
+from crow_plugins.feed import bulk, checking, conflict, encoding, flat_tree, hashing, manifest, proving
 from crow_plugins.feed import tree as trees
 from crow_plugins.feed.bulk import Checked
 from crow_plugins.feed.conflict import Conflict
@@ -64,7 +64,7 @@ class Feed:
 
     def __init__(self, key: bytes, storage: Storage, encoded_manifest: bytes | None = None) -> None:
         """`key` is the feed's 32 bytes. Raises `BadManifest` if a manifest, given or stored, is not of this key."""
-        self.key = key
+        self.key = encoding.fixed32(key)
         self.storage = storage
         self._authority: Authority | None = None
         self._tree: tuple[Head, Tree] | None = None
@@ -87,6 +87,12 @@ class Feed:
         """None as long as no peer has told it."""
         known = self._known()
         return None if known is None else known.manifest
+
+    @property
+    def encoded_manifest(self) -> bytes | None:
+        """The same in bytes, as peers are told it and as the key is the hash of."""
+        known = self.manifest
+        return None if known is None else manifest.encode(known)
 
     def tree(self) -> Tree:
         """The roots under the head. Raises `StorageDamaged` if they are not there, or not those."""
@@ -168,7 +174,7 @@ class Feed:
     def prove(self, request: ProofRequest) -> Proof:
         """The answer. Raises `BadRequest`, and `NotHeld` where this copy has gaps."""
         head = self.head
-        encoded = self._encoded_manifest() if request.manifest else None
+        encoded = self.encoded_manifest if request.manifest else None
         if head.length == 0:
             if request.block or request.hash or request.seek or request.upgrade:
                 raise BadRequest("something of an empty feed")
@@ -203,7 +209,7 @@ class Feed:
         `promised` are the nodes that answers still under way will bring; those of these requests are added to it.
         """
         end = self.head.length
-        known = promised | self.storage.nodes(_ancestors(seqs, end)).keys()
+        known = promised | self.storage.nodes(_ancestors(seqs, end)).keys() | set(flat_tree.roots(end))
         wanted = []
         for seq in seqs:
             index, levels = 2 * seq, 0
@@ -269,6 +275,7 @@ class Feed:
         if proof.upgrade is None:
             raise BadProof("a higher fork without a signed head")
         encoded = self._manifest_received(proof)
+        _check_block(proof.block)
         walked = checking.walk(proof)
         grown = checking.upgrade(Tree(), proof.upgrade, walked.top if walked else None)
         if not grown.used:
@@ -347,11 +354,7 @@ class Feed:
         return None if self.storage.manifest() is not None else manifest.encode(received)
 
     def _manifest_to_store(self) -> bytes | None:
-        return None if self.storage.manifest() is not None else self._encoded_manifest()
-
-    def _encoded_manifest(self) -> bytes | None:
-        known = self.manifest
-        return None if known is None else manifest.encode(known)
+        return None if self.storage.manifest() is not None else self.encoded_manifest
 
     def _one_by_one(self, checked: Checked) -> list[BlockProof]:
         """Blocks that are in no run: their nodes go to the others', and those that lead nowhere come back."""

@@ -53,7 +53,11 @@ class Wire:
         return self._stream.session
 
     def receive_data(self, data: bytes) -> None:
-        """Take what came; no bytes at all mean the end. Ask for events until there are none before taking more."""
+        """Take what came; no bytes at all mean the end. Ask for events until there are none before taking more.
+
+        A call of `next_event` may pass over all that is here: hand over 64 KiB at a time, and none takes 20 ms but
+        for what a single large frame costs.
+        """
         self._stream.receive_data(data)
 
     def next_event(self) -> Event | None:
@@ -72,7 +76,8 @@ class Wire:
     def send(self, *commands: Command) -> bytes:
         """Bytes for the peer: all that is due, then the commands, as few frames as hold them.
 
-        Raises a `LocalProtocolError`; what was asked before the refused command is still due.
+        Agreeing to an offer gives events at once: ask for them. Raises a `LocalProtocolError`; what stood before the
+        refused command is then still due.
         """
         self._stream.check_sending()
         frames = self._channels.send(*(command for command in commands if not isinstance(command, KeepAlive)))
@@ -81,7 +86,7 @@ class Wire:
 
     def data_to_send(self) -> bytes:
         """What is due without any command: ask at the beginning, and whenever events have been handled."""
-        answers = self._channels.answers()
+        answers = self._channels.due()
         return self._stream.send(*answers) if answers else self._stream.data_to_send()
 
     def refuse(self, error: RemoteProtocolError) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from nacl.signing import SigningKey
 
-from crow_plugins.feed import core, manifest
+from crow_plugins.feed import core
 from crow_plugins.feed.core import Feed, Writer
 from crow_plugins.feed.hashing import Node
 from crow_plugins.feed.proof import ProofRequest, UpgradeRequest
@@ -50,8 +50,7 @@ def blocks(count: int, start: int = 0) -> list[bytes]:
 
 def copy_of(feed: Feed) -> Feed:
     """An empty copy that knows the manifest."""
-    known = feed.manifest
-    return Feed(feed.key, MemoryStorage(), None if known is None else manifest.encode(known))
+    return Feed(feed.key, MemoryStorage(), feed.encoded_manifest)
 
 
 def upgrade(source: Feed, copy: Feed) -> None:

@@ -20,12 +20,13 @@ from crow_plugins.feed.errors import (
     NotWritable,
     OutOfDate,
     StorageDamaged,
+    Unencodable,
     WrongState,
 )
 from crow_plugins.feed.head import EMPTY
 from crow_plugins.feed.limits import APPEND_BLOCKS_MAX, BLOCK_BYTES_MAX, FORK_MAX
 from crow_plugins.feed.proof import BlockRequest, Proof, ProofRequest, UpgradeRequest
-from crow_plugins.feed.storage import MemoryStorage
+from crow_plugins.feed.storage import Batch, MemoryStorage
 from tests.feed import making
 
 
@@ -246,6 +247,13 @@ def test_a_storage_that_lost_its_roots_is_called_damaged() -> None:
         Feed(feed.key, storage).tree()
 
 
+def test_a_storage_with_other_roots_is_called_damaged() -> None:
+    feed = making.written(making.blocks(4))
+    feed.storage.store(Batch(feed.head, {}, [feed.tree().roots[0]._replace(hash=bytes(32))]))
+    with pytest.raises(StorageDamaged):
+        Feed(feed.key, feed.storage, feed.storage.manifest()).append([b"more"], making.writer())
+
+
 def test_a_storage_with_another_signature_does_not_pass_the_check() -> None:
     feed = making.written(making.blocks(5))
     batch = feed.append([], making.writer())
@@ -259,6 +267,12 @@ def test_a_proof_of_nothing_changes_nothing() -> None:
     feed = making.written(making.blocks(3))
     batch = feed.receive(Proof(0))
     assert (batch.blocks, list(batch.nodes), batch.head) == ({}, [], None)
+
+
+@pytest.mark.parametrize("size", [0, 31, 33, 65])
+def test_a_key_has_32_bytes(size: int) -> None:
+    with pytest.raises(Unencodable):
+        Feed(bytes(size), MemoryStorage())
 
 
 def test_two_feeds_of_one_process_know_nothing_of_each_other() -> None:

@@ -104,6 +104,14 @@ def test_a_higher_fork_must_be_signed() -> None:
         copy.reorganise(replace(proof, upgrade=None))
 
 
+def test_a_node_beside_a_higher_fork_must_be_of_its_tree() -> None:
+    source, copy = forked(20, 5, 9), making.replicated(making.written(making.blocks(20)))
+    with_hash = source.prove(ProofRequest(hash=HashRequest(0, 2), upgrade=UpgradeRequest(8, 6)))
+    proof = replace(source.prove(head_of(source)), hash=with_hash.hash)
+    with pytest.raises(BadProof):
+        copy.reorganise(proof)
+
+
 @settings(deadline=None)
 @given(st.integers(0, 4), st.integers(0, 2), st.integers(0, 31))
 def test_false_hashes_on_the_way_are_refused(place: int, part: int, byte: int) -> None:
@@ -157,7 +165,7 @@ def test_two_heads_that_do_not_extend_each_other_are_shown_with_both(common: int
     found = shown(one, other)
     assert found
     assert (found.fork, found.length) == (0, common + min(ours, theirs))
-    known = authority(one.key, one._encoded_manifest())
+    known = authority(one.key, one.encoded_manifest)
     assert {conflict.signed_head(known, proof) for proof in (found.local, found.remote)} == {one.head, other.head}
     assert conflict.conflict(known, found.local, found.remote) == found
 

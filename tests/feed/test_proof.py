@@ -226,7 +226,7 @@ def test_many_blocks_are_refused_for_one_that_cannot_be(seq_and_levels: tuple[in
 
 def test_an_empty_feed_has_its_manifest_only() -> None:
     empty = making.new_feed()
-    assert empty.prove(ProofRequest(manifest=True)) == Proof(0, manifest=empty._encoded_manifest())
+    assert empty.prove(ProofRequest(manifest=True)) == Proof(0, manifest=empty.encoded_manifest)
     with pytest.raises(BadRequest):
         empty.prove(ProofRequest(upgrade=UpgradeRequest(0, 1)))
 
@@ -306,3 +306,50 @@ def test_limits_hold_at_the_limit_and_one_past_it() -> None:
             copy.receive_blocks(0, [wrong])
     with pytest.raises(BadProof):
         copy.receive(Proof(0, BlockProof(0, b"", filler * NODES_MAX)))
+
+
+@settings(deadline=None)
+@given(st.integers(0, 250), st.integers(4, 50), st.data())
+def test_a_changed_node_in_a_run_of_blocks_is_refused_or_not_needed(
+    start: int, count: int, data: st.DataObject
+) -> None:
+    copy = copy_at(LENGTH)
+    proofs = SOURCE.prove_blocks(making.planned(copy, list(range(start, start + count))))
+    place = data.draw(st.sampled_from([place for place, proof in enumerate(proofs) if proof.nodes]))
+    nodes = list(proofs[place].nodes)
+    which = data.draw(st.integers(0, len(nodes) - 1))
+    nodes[which] = changed(nodes[which], data)
+    proofs[place] = replace(proofs[place], nodes=nodes)
+    try:
+        received = copy.receive_blocks(0, proofs)
+    except RemoteProtocolError:
+        return
+    assert true_nodes(received.batch.nodes)
+    assert all(block == SOURCE.block(seq) for seq, block in received.batch.blocks.items())
+
+
+def test_a_run_of_another_feed_is_refused_though_it_fits_together() -> None:
+    copy, other = copy_at(LENGTH), making.written([b"another %d" % seq for seq in range(LENGTH)])
+    for seqs in (range(256), range(LENGTH), range(5, 90)):
+        with pytest.raises(BadProof):
+            copy.receive_blocks(0, other.prove_blocks(making.planned(copy, list(seqs))))
+
+
+def test_runs_with_gaps_and_blocks_that_come_twice_are_checked_too() -> None:
+    copy = copy_at(LENGTH)
+    seqs = [0, 1, 2, 3, 9, 10, 40, 41, 42, 43, 44, 45, 90, 299]
+    proofs = SOURCE.prove_blocks(making.planned(copy, seqs))
+    received = copy.receive_blocks(0, [*proofs, *proofs[3:7]])
+    assert sorted(received.batch.blocks) == seqs
+    assert true_nodes(received.batch.nodes)
+    copy.storage.store(received.batch)
+    again = copy.receive_blocks(0, SOURCE.prove_blocks(making.planned(copy, seqs)))
+    assert sorted(again.batch.blocks) == seqs
+
+
+def test_an_upgrade_with_more_nodes_than_it_takes_is_refused() -> None:
+    proof = SOURCE.prove(ProofRequest(upgrade=UpgradeRequest(0, LENGTH)))
+    assert proof.upgrade
+    for nodes, additional in (([*proof.upgrade.nodes, ALL_NODES[0]], []), (proof.upgrade.nodes, [ALL_NODES[0]])):
+        with pytest.raises(BadProof):
+            copy_at(0).receive(replace(proof, upgrade=replace(proof.upgrade, nodes=nodes, additional_nodes=additional)))

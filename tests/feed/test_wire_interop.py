@@ -16,7 +16,7 @@ import pytest
 from crow_plugins.feed import capability, messages
 from crow_plugins.feed.channels import Channel, Close, Closed, Message, Offered, Open, Opened
 from crow_plugins.feed.messages import PROTOCOL, FeedMessage, Range, Sync
-from crow_plugins.feed.secret_stream import RANDOM_BYTES, Ended, Secured
+from crow_plugins.feed.secret_stream import RANDOM_BYTES, Ended, NotAuthentic, Secured
 from crow_plugins.feed.wire import Command, Event, KeepAlive, Wire
 from crow_plugins.identity.keys import KeyPair
 
@@ -197,3 +197,26 @@ def test_a_channel_can_be_closed_and_opened_again_with_npm(connect: Connect) -> 
         assert peer.event() == Message(channel, 0, b"x")
         peer.send(Close(channel))
         peer.hears(lambda line: "ended" in line)
+
+
+def test_npm_refuses_what_was_changed_on_its_way(connect: Connect) -> None:
+    peer = connect("wire_echo.mjs", "initiator")
+    secured(peer)
+    changed = bytearray(peer.wire.send(Open(Channel("echo"))))
+    changed[-1] ^= 1
+    peer.socket.sendall(changed)
+    assert peer.event() == Ended()
+    assert "error" in peer.hears(lambda line: "error" in line)
+
+
+def test_we_refuse_what_was_changed_on_its_way_from_npm(connect: Connect) -> None:
+    peer = connect("wire_echo.mjs", "responder")
+    secured(peer)
+    peer.send(Open(Channel("echo")))
+    received = bytearray()
+    while len(received) < 3 + 32 + 24 + 20:  # npm's header and its answer
+        received += peer.socket.recv(65536)
+    received[-1] ^= 1
+    peer.wire.receive_data(bytes(received))
+    with pytest.raises(NotAuthentic):
+        peer.wire.next_event()

@@ -96,6 +96,11 @@ def test_a_feed_is_asked_for_under_the_name_of_npm() -> None:
     assert hashing.discovery_key(FEED_KEY).hex() == VECTORS["dkey"]
 
 
+def test_a_leaf_has_the_hash_of_npm() -> None:
+    assert hashing.leaf_hash(b"hello world").hex() == VECTORS["leaf"]
+    assert hashing.leaf_hash(b"").hex() == VECTORS["leaf_empty"]
+
+
 def node(index: int, size: int, byte: int) -> Node:
     return Node(index, size, bytes([byte]) * 32)
 
