@@ -18,7 +18,8 @@ from nacl.bindings import (
     crypto_aead_chacha20poly1305_ietf_encrypt,
     crypto_scalarmult_ed25519_noclamp,
 )
-from nacl.exceptions import CryptoError, RuntimeError
+from nacl.exceptions import CryptoError
+from nacl.exceptions import RuntimeError as SodiumError
 
 from crow_plugins.feed.errors import Malformed, RemoteProtocolError, WrongState
 from crow_plugins.identity.keys import PUBLIC_KEY_BYTES, KeyPair
@@ -202,7 +203,7 @@ def _agree(ours: KeyPair, theirs: bytes) -> bytes:
     scalar[31] = scalar[31] & 127 | 64
     try:
         return crypto_scalarmult_ed25519_noclamp(bytes(scalar), theirs)
-    except RuntimeError as error:  # no point of the main group: the secret would be one that anybody knows
+    except SodiumError as error:  # no point of the main group: the secret would be one that anybody knows
         raise HandshakeFailed("the peer's key is none that a machine can have") from error
 
 

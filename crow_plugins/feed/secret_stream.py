@@ -20,7 +20,7 @@ from hmac import compare_digest
 from nacl import bindings
 from nacl.bindings import crypto_secretstream_xchacha20poly1305_pull as pull
 from nacl.bindings import crypto_secretstream_xchacha20poly1305_push as push
-from nacl.exceptions import RuntimeError
+from nacl.exceptions import RuntimeError as SodiumError
 
 from crow_plugins.feed import hashing
 from crow_plugins.feed.errors import (
@@ -209,7 +209,7 @@ class SecretStream:
             raise Malformed("a sealed message is shorter than a seal")
         try:
             message, tag = pull(self._opening, body)
-        except RuntimeError as error:
+        except SodiumError as error:
             raise NotAuthentic from error
         _release(self._opening)
         if tag != _MESSAGE_TAG:

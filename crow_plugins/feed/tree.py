@@ -51,7 +51,7 @@ def subtrees(start: int, blocks: Sequence[bytes]) -> tuple[list[Node], list[Node
         fresh = hashing.nodes(range(2 * level * start + level - 1, 2 * level * end, 2 * level), sizes, hashes)
         made += fresh
         lefts += fresh[: start & 1]
-        rights += fresh[len(fresh) - (end & 1) :] if start + (start & 1) < end else ()
+        rights += fresh[len(fresh) - (end & 1) :]
         inner = slice(start & 1, len(fresh) - (end & 1))
         sizes, hashes = hashing.parents(sizes[inner], hashes[inner])
         start, end, level = (start + 1) >> 1, end >> 1, level << 1

@@ -199,6 +199,17 @@ def test_nobody_else_can_make_the_evidence() -> None:
             one.conflict(reason)
 
 
+def test_proofs_for_different_lengths_or_forks_are_no_evidence() -> None:
+    one, other = branches(8, 3, 3)
+    known = authority(one.key, one.encoded_manifest)
+    local = one.prove(conflict.from_nothing(11))
+    shorter = other.prove(conflict.from_nothing(10))
+    making.truncate(other, 11, 1)
+    for remote in (shorter, other.prove(conflict.from_nothing(11))):
+        with pytest.raises(BadProof):
+            conflict.conflict(known, local, remote)
+
+
 def test_a_proof_of_more_than_we_have_is_not_compared() -> None:
     one, other = branches(8, 3, 5)
     with pytest.raises(OutOfDate):

@@ -353,3 +353,11 @@ def test_an_upgrade_with_more_nodes_than_it_takes_is_refused() -> None:
     for nodes, additional in (([*proof.upgrade.nodes, ALL_NODES[0]], []), (proof.upgrade.nodes, [ALL_NODES[0]])):
         with pytest.raises(BadProof):
             copy_at(0).receive(replace(proof, upgrade=replace(proof.upgrade, nodes=nodes, additional_nodes=additional)))
+
+
+def test_a_false_node_in_a_run_is_refused_even_if_nothing_rests_on_it() -> None:
+    proofs = SOURCE.prove_blocks([(seq, 8) for seq in range(8)])
+    nodes = [proofs[1].nodes[0]._replace(hash=bytes(32)), *proofs[1].nodes[1:]]
+    assert copy_at(LENGTH).receive_blocks(0, proofs).waiting == ()
+    with pytest.raises(BadProof):
+        copy_at(LENGTH).receive_blocks(0, [proofs[0], replace(proofs[1], nodes=nodes), *proofs[2:]])

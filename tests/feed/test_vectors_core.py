@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from crow_plugins.feed import core, hashing, manifest
@@ -10,6 +12,7 @@ from crow_plugins.feed.proof import BlockRequest, ProofRequest, UpgradeRequest
 from crow_plugins.feed.storage import MemoryStorage
 from tests.feed import making
 from tests.feed.making import Vector
+from tests.interop import npm
 
 VECTORS = {case["name"]: Vector.of(case) for case in making.CORES}
 
@@ -84,3 +87,14 @@ def test_a_signed_head_and_its_blocks_are_verified_into_a_copy(vector: Vector) -
     assert [copy.block(seq) for seq in range(vector.length)] == vector.blocks
     assert copy.head == source.head
     assert copy.storage.manifest() == vector.manifest
+
+
+def test_proofs_of_every_kind() -> None:
+    """What npm answered to a hundred requests, those that it refused among them."""
+    feed = npm.ours(npm.VECTORS_COUNT)
+    for case in json.loads(npm.VECTORS.read_text()):
+        made = npm.answer(feed, npm.request_of(case["request"]))
+        if "error" in case["proof"]:
+            assert "error" in made, case["request"]
+        else:
+            assert made == case["proof"], case["request"]
