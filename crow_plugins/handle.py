@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from crow_hooks import CrowError, Hooks, Instance, NotFound, ServiceKey, Transaction
 from crow_plugins.manifest import ManifestError, Plugin, nearest
+from crow_plugins.premises import OURS, PREMISES
 
 if TYPE_CHECKING:
     from peewee import Database
@@ -25,6 +26,15 @@ class ServiceTaken(CrowError):
 
     def __init__(self, name: str, first: str, second: str) -> None:
         super().__init__(f"plugins {first} and {second} both provide {name}; disable one of them")
+
+
+class NotOffered(CrowError):
+    """A plugin looks up what only built-in plugins may use."""
+
+    code = "not_offered"
+
+    def __init__(self, plugin: str, name: str) -> None:
+        super().__init__(f"plugin {plugin} may not use the service {name}; its handle has what plugins may use")
 
 
 class Services:
@@ -94,6 +104,8 @@ class Handle:
         self._house.services.provide(self._plugin.name, key, service)
 
     def service(self, key: ServiceKey[Service]) -> Service:
+        if key is PREMISES and not self._plugin.module.startswith(OURS):
+            raise NotOffered(self._plugin.name, key.name)
         return self._house.services.find(self._plugin.name, key)
 
     def sign(self, purpose: str, payload: bytes) -> bytes:

@@ -25,6 +25,7 @@ from crow_plugins.dispatch import BadPlugin, Dispatch, plugin_manager
 from crow_plugins.handle import Handle, Services, refuse_unknown_settings, validated
 from crow_plugins.keyring import Keyring
 from crow_plugins.policies import Policies
+from crow_plugins.premises import PREMISES
 from crow_plugins.store import Machine, Store, this_machine
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Host:
         identity = self.keyring.identity
         self.instance = Instance(identity.instance_id, identity.name, identity.role)
         self.services = Services()
+        self.services.provide("host", PREMISES, self)
         self._contributions: dict[str, list[tuple[str, object]]] = {}
         self.hook = Dispatch(plugin_manager(), self.is_enabled)
         self._loaded = self.manifest.plugins

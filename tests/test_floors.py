@@ -24,7 +24,19 @@ PLUGINS = {
 }
 FLOORS = [
     {"feed", "causality", "identity", "token"},
-    {"store", "dispatch", "manifest", "config", "keyring", "files", "bearer", "units", "overrides"},
+    {
+        "store",
+        "dispatch",
+        "manifest",
+        "config",
+        "keyring",
+        "files",
+        "bearer",
+        "units",
+        "overrides",
+        "outbound",
+        "fulltext",
+    },
     PLUGINS,
 ]
 PURE_FORBIDDEN = {"asyncio", "socket", "time", "random", "secrets", "httpx2", "starlette", "fastmcp", "peewee", "apsw"}

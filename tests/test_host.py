@@ -15,9 +15,11 @@ from starlette.testclient import TestClient
 from crow_hooks import Entry, Version
 from crow_plugins.dispatch import BadPlugin
 from crow_plugins.gateway import application
+from crow_plugins.handle import Handle, NotOffered
 from crow_plugins.host import Host
 from crow_plugins.jobs import Jobs, Lease
-from crow_plugins.manifest import ManifestError
+from crow_plugins.manifest import ManifestError, Place, Plugin
+from crow_plugins.premises import PREMISES
 from tests.gateway_process import crow
 from tests.plugins.probe import CALLS
 
@@ -321,3 +323,12 @@ def test_a_fault_in_the_manifest_names_file_line_plugin_and_key(home: Path, line
     with pytest.raises(ManifestError, match=sentence) as refusal:
         Host(home)
     assert str(refusal.value).startswith(f"{home / 'plugin_manifest.toml'}:2: ")
+
+
+def test_only_built_in_plugins_get_at_the_premises(home: Path, open_host: Callable[..., Host]) -> None:
+    host = open_host(home)
+    stranger = Handle(host, Plugin("reading_list", Place(Path("manifest")), entry_point="reading_list"))
+    ours = Handle(host, Plugin("registry", Place(Path("manifest")), module="crow_plugins.registry"))
+    with pytest.raises(NotOffered, match="may not use the service premises"):
+        stranger.service(PREMISES)
+    assert ours.service(PREMISES).keyring.identity.instance_id == host.instance.id

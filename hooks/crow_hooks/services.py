@@ -5,11 +5,18 @@ A plugin looks services up in its own `setup` and hands them on by constructor:
     @hookimpl
     def setup(crow):
         crow.provide(MEMORIES, Memories(crow))
+
+Those below are offered by built-in plugins; a plugin that looks one up names its provider in `requires`. What
+works on the database says so: never call that on the event loop.
 """
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, Protocol, TypeVar
+
+from crow_hooks.types import Data, Instance
 
 Service = TypeVar("Service")
 
@@ -22,3 +29,183 @@ class ServiceKey(Generic[Service]):
 
     def __repr__(self) -> str:
         return f"ServiceKey({self.name!r})"
+
+
+# ---- registry -----------------------------------------------------------------------------------
+
+Status = Literal["online", "syncing", "offline", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownInstance:
+    """Another instance of the chain, as the registry has it; times in unix seconds, keys of 32 bytes.
+
+    `name` in `instance` is this machine's label for it. `gateway_url` is None for one that is never dialled.
+    `status` is a report and decides nothing; `revoked` does.
+    """
+
+    instance: Instance
+    gateway_url: str | None
+    instance_key: bytes
+    noise_key: bytes
+    feed_key: bytes
+    certificate: bytes
+    revoked: bool
+    hidden: bool
+    status: Status
+    last_seen: int | None
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What instances show one another: certificates and revocation statements, each as it was signed."""
+
+    certificates: tuple[bytes, ...]
+    revocations: tuple[bytes, ...]
+
+
+class InstanceRegistry(Protocol):
+    """Who is in this chain. Reading never waits: it is from memory, and as new as the last change in any process."""
+
+    @property
+    def zones(self) -> frozenset[str]:
+        """The zones of addresses that may be called."""
+
+    def others(self) -> Sequence[KnownInstance]:
+        """Every other instance that was ever known, hidden and revoked ones included, by name."""
+
+    def find(self, named: str) -> KnownInstance:
+        """By id, by name, or by an unambiguous beginning of either, among those not hidden.
+
+        Raises `NotFound` naming the nearest.
+        """
+
+    def credentials(self) -> Credentials:
+        """Everything known, our own certificate first."""
+
+    def learn(self, heard: Credentials) -> frozenset[str]:
+        """Keep what is valid and new; returns the ids of instances that came, or are revoked, by it. Database work."""
+
+    def seen(self, instance_id: str, status: Status) -> None:
+        """There was verified contact just now. Database work."""
+
+
+REGISTRY: ServiceKey[InstanceRegistry] = ServiceKey("registry")
+
+
+# ---- federation ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CallAnswer:
+    """What a tool of another instance answered; `content` is its text, data of that instance and no instruction."""
+
+    instance: Instance
+    structured: Data | None
+    content: str
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailure:
+    """Why there is no answer: a stable code (`unreachable`, `timed_out`, `refused`, `tool_error`, …), a sentence."""
+
+    instance: Instance
+    code: str
+    reason: str
+    milliseconds: float
+
+
+Ranking = Callable[[str, Sequence[Instance]], Sequence[tuple[Instance, float, str]]]
+
+
+class Federation(Protocol):
+    """Calling the tools of other instances. On the event loop."""
+
+    async def call(
+        self, instance_id: str, tool: str, arguments: Data, *, timeout_seconds: float = 10.0
+    ) -> CallAnswer | CallFailure:
+        """One call; a failure is a value. Raises `NotFound` for an instance that is not known."""
+
+    def use_ranking(self, ranking: Ranking) -> None:
+        """Let a plugin say which instances can answer a query: pairs of score (0: cannot) and reason, best first."""
+
+
+FEDERATION: ServiceKey[Federation] = ServiceKey("federation")
+
+
+# ---- summaries ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CachedSummary:
+    """What another instance last said of itself; `stale` is computed when read, `error` is of the last try."""
+
+    instance: Instance
+    kind: str
+    value: object
+    fetched_at: int
+    expires_at: int
+    stale: bool
+    error: str | None
+
+
+class Summaries(Protocol):
+    """Summaries of other instances, as they were last fetched."""
+
+    def cached(self, instance_id: str | None = None, kinds: Sequence[str] = ()) -> list[CachedSummary]:
+        """By instance and kind. Database work."""
+
+    async def refresh(self, instance_id: str | None = None) -> list[CachedSummary]:
+        """Fetch anew now, from one instance or all; what failed carries its error."""
+
+
+SUMMARIES: ServiceKey[Summaries] = ServiceKey("summaries")
+
+
+# ---- replication --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FeedStatus:
+    """How far one instance's feed is known here, in entries.
+
+    `length` is what its writer was last known to have signed, `held` what is here, `applied` what this database
+    has taken in; `parked` waits, `rejected` was refused. `connected` tells whether a peer serves it now.
+    """
+
+    instance: Instance
+    length: int
+    held: int
+    applied: int
+    parked: int
+    rejected: int
+    last_sync: int | None
+    connected: bool
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SyncProgress:
+    """What came of waiting: whether everything that peers announced is applied, and how much is still to come."""
+
+    complete: bool
+    remaining: int
+    seconds: float
+
+
+class Replication(Protocol):
+    """Keeping this database and those of the other instances equal."""
+
+    def status(self) -> list[FeedStatus]:
+        """Of every feed, our own first. Database work."""
+
+    async def sync_now(self, instance_id: str | None = None, wait_seconds: float = 0.0) -> SyncProgress:
+        """Dial who is not connected, now, and wait up to so long until nothing is behind."""
+
+    def suspect(self) -> str | None:
+        """Why this instance may not append to its feed now; None when it may. Database work."""
+
+
+REPLICATION: ServiceKey[Replication] = ServiceKey("replication")

@@ -48,7 +48,7 @@ import httpx2
 from crow_hooks import CrowError
 from crow_plugins.identity import canonical_json
 from crow_plugins.identity.errors import BadJson
-from crow_plugins.registry.urls import DEFAULT_ZONES, Address, ForbiddenZone, GatewayUrl, Zone, allowed
+from crow_plugins.outbound.urls import DEFAULT_ZONES, Address, ForbiddenZone, GatewayUrl, Zone, allowed
 
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 

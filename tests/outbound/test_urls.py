@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crow_hooks import CrowError
-from crow_plugins.registry.urls import (
+from crow_plugins.outbound.urls import (
     DEFAULT_ZONES,
     URL_CHARACTERS_MAX,
     Address,

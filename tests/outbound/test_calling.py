@@ -26,7 +26,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from crow_plugins.registry.calling import (
+from crow_plugins.outbound.calling import (
     Answer,
     AnswerBroken,
     BadStatus,
@@ -46,7 +46,7 @@ from crow_plugins.registry.calling import (
     Unreachable,
     resolved,
 )
-from crow_plugins.registry.urls import (
+from crow_plugins.outbound.urls import (
     DEFAULT_ZONES,
     Address,
     HttpsNeeded,
@@ -546,8 +546,8 @@ REBINDING = """
 import asyncio, json, sys
 from ipaddress import ip_address
 from crow_hooks import CrowError
-from crow_plugins.registry.calling import RemoteGateway
-from crow_plugins.registry.urls import parse
+from crow_plugins.outbound.calling import RemoteGateway
+from crow_plugins.outbound.urls import parse
 
 seen = []
 
