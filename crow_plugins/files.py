@@ -119,8 +119,14 @@ def write_private(path: Path, content: bytes) -> None:
         _place(path, content, os.replace)
 
 
+def write_private_with_inode(path: Path, content: Callable[[int], bytes]) -> None:
+    """The same, for a file that says which inode it is: a copy of it then tells that it is one. Raises `FileFault`."""
+    with _faults_of(path):
+        _place(path, content, os.replace)
+
+
 def create_private(path: Path, content: bytes) -> None:
-    """The same, for a name that is free; of several at once exactly one wins. Raises `FileExists`, `FileFault`."""
+    """As `write_private`, for a name that is free; of several at once one wins. Raises `FileExists`, `FileFault`."""
     with _faults_of(path):
         try:
             _place(path, content, os.link)  # unlike a rename it fails where the name is taken
@@ -199,7 +205,7 @@ def _faults_of(path: Path) -> Iterator[None]:
         raise FileFault(path, error) from error
 
 
-def _place(path: Path, content: bytes, give_name: Callable[[Path, Path], None]) -> None:
+def _place(path: Path, content: bytes | Callable[[int], bytes], give_name: Callable[[Path, Path], None]) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         _write_new(temporary, content)
@@ -209,11 +215,11 @@ def _place(path: Path, content: bytes, give_name: Callable[[Path, Path], None]) 
     _sync_folder(path.parent)
 
 
-def _write_new(path: Path, content: bytes) -> None:
+def _write_new(path: Path, content: bytes | Callable[[int], bytes]) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, FILE_MODE), "wb") as file:
         os.fchmod(file.fileno(), FILE_MODE)  # whatever the umask took away
-        file.write(content)
+        file.write(content if isinstance(content, bytes) else content(os.fstat(file.fileno()).st_ino))
         file.flush()
         _sync(file.fileno())
 

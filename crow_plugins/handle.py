@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -47,6 +47,11 @@ class Services:
         if key in self._provided:
             raise ServiceTaken(key.name, self._provided[key][0], plugin)
         self._provided[key] = (plugin, service)
+
+    def offered(self, key: ServiceKey[Service], enabled: Callable[[str], bool]) -> Service | None:
+        """A service, if a plugin that is on provides it."""
+        plugin, service = self._provided.get(key, ("", None))
+        return service if service is not None and enabled(plugin) else None  # type: ignore[return-value]
 
     def find(self, plugin: str, key: ServiceKey[Service]) -> Service:
         if key not in self._provided:

@@ -112,6 +112,14 @@ class Host:
     def is_enabled(self, plugin: str) -> bool:
         return plugin in self._enabled
 
+    def sweep_conflicts(self) -> None:
+        """Ask the conflict policies about every conflict that is open."""
+        self.policies.sweep()
+
+    def table_is_on(self, table: str) -> bool:
+        """Whether the plugin that owns a synced table is enabled."""
+        return self.is_enabled(self.owners.get(table, ""))
+
     def contributions(self, hook: str, kind: type[Contribution]) -> list[tuple[str, Contribution]]:
         """What the plugins answer to a `register_*` hook, asked once: one item each, with the plugin's name."""
         if hook not in self._contributions:

@@ -2,7 +2,8 @@
 
 A policy is asked on the instance that wrote the shown version only, so that two instances never settle one conflict
 in two ways, and in a write transaction of its own, so that its resolution is a local write like any other: it
-travels. It is asked when a conflict appears, and again for every open one when the host begins to serve.
+travels. It is asked when a conflict appears, unless more is still to come from the other instances; and again for every
+open one when the host begins to serve, and when all has come.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from crow_hooks import Conflict, Resolution, Transaction
+from crow_hooks import REPLICATION, Conflict, Resolution, Transaction
 from crow_plugins.causality import instance_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Policies:
 
     def consider(self, table: str, row_id: str) -> None:
         """Ask about a row's conflicts, as they are now; a policy that fails leaves them open."""
-        if not self._host.hook.plugins("on_conflict") or table not in self._host.owners:
+        if not self._host.hook.plugins("on_conflict") or table not in self._host.owners or self._is_behind():
             return
         try:
             with self._host.store.transaction() as transaction:
@@ -44,6 +45,11 @@ class Policies:
                         transaction.settle(conflict, resolution, by=BY)
         except Exception:  # other people's code: the conflict stays as it was
             log.exception("conflict policy failed table=%s row=%s", table, row_id)
+
+    def _is_behind(self) -> bool:
+        """Whether another instance may have settled it already, in an entry that is still to come."""
+        replication = self._host.services.offered(REPLICATION, self._host.is_enabled)
+        return replication is not None and not replication.is_caught_up()
 
     def _asked(self, conflict: Conflict, transaction: Transaction) -> Resolution | None:
         if instance_of(conflict.local_version.writer) != self._host.instance.id:

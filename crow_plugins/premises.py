@@ -27,5 +27,11 @@ class Premises(Protocol):
     @property
     def store(self) -> Store: ...
 
+    def sweep_conflicts(self) -> None:
+        """Ask the conflict policies about every conflict that is open. Database work."""
+
+    def table_is_on(self, table: str) -> bool:
+        """Whether the plugin that owns a synced table is enabled."""
+
 
 PREMISES: ServiceKey[Premises] = ServiceKey("premises")

@@ -20,6 +20,7 @@ from crow_hooks import Command, CrowError
 from crow_plugins import __version__
 from crow_plugins.cli import (
     assistants,
+    backup,
     doctor,
     gateway,
     identity,
@@ -73,7 +74,7 @@ def _command_line(arguments: Sequence[str]) -> Iterator[App]:
     environment = _environment()
     configure(environment)
     app = App(name="crow", help=HELP, version=__version__, suppress_keyboard_interrupt=False, help_format="plaintext")
-    for room in (starting, gateway, searching, transfer, assistants, identity, plugins, doctor, service, logs):
+    for room in (starting, gateway, searching, transfer, backup, assistants, identity, plugins, doctor, service, logs):
         room.add_to(app)
 
     app.register_install_completion_command(help="Let the shell complete this command's words.")

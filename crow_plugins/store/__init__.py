@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from crow_plugins.store.clock import Machine, this_machine
-from crow_plugins.store.connections import StoreUnavailable
+from crow_plugins.store.connections import StoreUnavailable, is_out_of_service
 from crow_plugins.store.door import ChangedMeanwhile, NestedTransaction, TransactionFailed, WriteTransaction
 from crow_plugins.store.migrations import DatabaseNewer, MigrationFailed
 from crow_plugins.store.store import Store
+from crow_plugins.store.versions import live_dots
 
 __all__ = [
     "ChangedMeanwhile",
@@ -18,5 +19,7 @@ __all__ = [
     "StoreUnavailable",
     "TransactionFailed",
     "WriteTransaction",
+    "is_out_of_service",
+    "live_dots",
     "this_machine",
 ]

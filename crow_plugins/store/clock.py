@@ -58,8 +58,13 @@ class Clock:
         self._epoch_drawn = _is_stale(epoch, boot, offset, machine)
         if self._epoch_drawn:
             epoch = secrets.token_hex(6)
-        self._epoch, self._machine = epoch, machine
+        self._instance_id, self._epoch, self._machine = instance_id, epoch, machine
         self.writer = causality.writer_of(instance_id, epoch)
+
+    def renew(self) -> None:
+        """Write under a new name from now on: this database may be a copy of one that wrote on elsewhere."""
+        self._epoch, self._epoch_drawn = secrets.token_hex(6), True
+        self.writer = causality.writer_of(self._instance_id, self._epoch)
 
     def tick(self) -> causality.Dot:
         """The name of the next local write."""

@@ -63,6 +63,11 @@ class Pool(PooledDatabase, APSWDatabase):  # type: ignore[misc]  # playhouse has
         return bool(conn.getautocommit())
 
 
+def is_out_of_service(error: BaseException) -> bool:
+    """Whether it is the disk, the file or another process that failed, and not what was asked of the database."""
+    return isinstance(error, OUT_OF_SERVICE) or isinstance(error.__cause__ or error.__context__, OUT_OF_SERVICE)
+
+
 def refuse_event_loop() -> None:
     """Raise `WrongThread` on a thread that runs an event loop: waiting for the disk there stops everybody."""
     try:
@@ -130,7 +135,7 @@ class Connections:
         try:
             yield
         except (peewee.DatabaseError, *OUT_OF_SERVICE) as error:
-            if isinstance(error, OUT_OF_SERVICE) or isinstance(error.__cause__ or error.__context__, OUT_OF_SERVICE):
+            if is_out_of_service(error):
                 raise StoreUnavailable(self.path, error) from error
             raise
 

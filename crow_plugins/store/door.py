@@ -185,22 +185,44 @@ class WriteTransaction:
 
     def apply(self, entry: Entry) -> None:
         """Join an entry of another instance, which has been verified; raises `CrowError` if it breaks a rule."""
+        self.check(entry)
+        self.join(entry)
+
+    def check(self, entry: Entry) -> None:
+        """Raise the `CrowError` that says which rule an entry breaks; nothing is written."""
         shape = self._shape(entry.type, entry.table)
-        arrival = Arrival(
-            dot=Dot(entry.version.writer, entry.version.lamport),
-            vector=entry.vv,
-            open=frozenset(Dot(version.writer, version.lamport) for version in entry.open),
-            deleted=entry.deleted,
-            data=entry.data,
-        )
-        causality.check(arrival)
+        causality.check(_arrival(entry))
         shape.check(entry.row_id, entry.data)
+
+    def join(self, entry: Entry) -> None:
+        """Join an entry that `check` has let pass."""
+        shape = self._door.shapes[entry.table]
         self.clock.witness(entry.version.lamport)
         before = self._state_with_data(shape, entry.row_id)
-        after = causality.join(before, arrival)
+        after = causality.join(before, _arrival(entry))
         self._show_current(shape, entry.row_id, before, after)
         self.after_commit(lambda: self._door.listener.notify("change_applied", entry=entry))
         self._keep(shape, entry.row_id, before, after, _digest(shape, after), "superseded", entry.by)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """All of the block or nothing of it; an error undoes the block alone, and is raised on."""
+        lamport, before, after, failed = self.clock.lamport, dict(self._before), len(self._after), self._failed
+        try:
+            with self.db.atomic():
+                yield
+        except BaseException:
+            self.clock.lamport, self._before, self._failed = lamport, before, failed
+            del self._after[after:]
+            raise
+
+    def known(self, table: str, row_id: str) -> RowState:
+        """What is known of a row, with the data of every version that is here."""
+        return self._state_with_data(self._door.shapes[table], row_id)
+
+    def shape(self, table: str) -> Shape | None:
+        """What a synced table declares; None for one that no plugin of this installation has."""
+        return self._door.shapes.get(table)
 
     def last_image(self, table: str, row_id: str) -> Data | None:
         """What a deleted row held, if that is still kept."""
@@ -290,6 +312,16 @@ class WriteTransaction:
 
     def _tell(self, name: str, **arguments: object) -> None:
         self.after_commit(lambda: self._door.listener.notify(name, **arguments))
+
+
+def _arrival(entry: Entry) -> Arrival:
+    return Arrival(
+        dot=Dot(entry.version.writer, entry.version.lamport),
+        vector=entry.vv,
+        open=frozenset(Dot(version.writer, version.lamport) for version in entry.open),
+        deleted=entry.deleted,
+        data=entry.data,
+    )
 
 
 def _digest(shape: Shape, state: RowState) -> bytes | None:

@@ -8,7 +8,7 @@ is not here yet.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import peewee
@@ -38,6 +38,14 @@ def load(db: peewee.Database, table: str, row_id: str) -> Known:
         return UNKNOWN
     vector, live, digest = row
     return Known(RowState(json.loads(vector), tuple(_version(*stored) for stored in json.loads(live))), digest)
+
+
+def live_dots(db: peewee.Database) -> Iterator[tuple[str, str, Dot]]:
+    """Table, row id and name of every live version of every row."""
+    rows = db.execute_sql("SELECT table_name, row_id, live FROM row_versions")
+    for table, row_id, live in rows:
+        for writer, lamport, *_ in json.loads(live):
+            yield table, row_id, Dot(writer, lamport)
 
 
 def save(db: peewee.Database, table: str, row_id: str, state: RowState, digest: bytes | None) -> None:

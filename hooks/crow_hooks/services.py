@@ -14,9 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
-from crow_hooks.types import Data, Instance
+from crow_hooks.types import Conflict, Data, Instance
+
+if TYPE_CHECKING:
+    from crow_hooks.crow import Transaction
 
 Service = TypeVar("Service")
 
@@ -203,6 +206,12 @@ class Replication(Protocol):
 
     async def sync_now(self, instance_id: str | None = None, wait_seconds: float = 0.0) -> SyncProgress:
         """Dial who is not connected, now, and wait up to so long until nothing is behind."""
+
+    def is_caught_up(self) -> bool:
+        """Whether every entry that peers announced is applied, and this instance may append. Database work."""
+
+    def ancestor(self, conflict: Conflict, transaction: Transaction) -> Data | None:
+        """The newest image of a row that both sides of a conflict had seen, as far as it is known."""
 
     def suspect(self) -> str | None:
         """Why this instance may not append to its feed now; None when it may. Database work."""

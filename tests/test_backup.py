@@ -1,0 +1,111 @@
+"""Backups: taken while somebody writes, verified, put back, and refused where they are none."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from crow_plugins.host import Host
+from crow_plugins.memories.memories import Memories
+from crow_plugins.store.backup import BackupExists, BackupUnusable, DatabaseInUse, back_up, restore, verify
+from tests.gateway_process import crow, running_gateway
+
+
+def contents(home: Path) -> list[str]:
+    shown = crow(home, "export", "-")
+    assert shown.returncode == 0, shown.stderr
+    return sorted(json.loads(line)["content"] for line in shown.stdout.splitlines())
+
+
+def remember(home: Path, *contents: str) -> None:
+    for content in contents:
+        assert crow(home, "remember", content).returncode == 0
+
+
+def test_a_backup_put_back_holds_what_was_there_when_it_was_taken(home: Path, tmp_path: Path) -> None:
+    remember(home, "before")
+    made = crow(home, "backup", str(tmp_path / "one.db"), "--json")
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)["bytes"] > 0
+    assert (tmp_path / "one.db").stat().st_mode & 0o777 == 0o600
+    remember(home, "after")
+    put_back = crow(home, "restore", str(tmp_path / "one.db"), "--json")
+    assert put_back.returncode == 0, put_back.stderr
+    assert contents(home) == ["before"]
+    kept = Path(json.loads(put_back.stdout)["kept"])
+    assert crow(home, "restore", str(kept)).returncode == 0
+    assert contents(home) == ["after", "before"]
+
+
+def test_a_backup_taken_while_somebody_writes_is_whole(host: Host, home: Path, tmp_path: Path) -> None:
+    memories, stop = Memories(host.hook.handle("memories")), threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            memories.store({"content": f"number {number}"})
+            number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for number in range(5):
+            assert back_up(home / "crow.db", tmp_path / f"{number}.db") > 0
+    finally:
+        stop.set()
+        writer.join()
+    for number in range(5):
+        verify(tmp_path / f"{number}.db")
+
+
+def test_a_file_that_exists_is_left_alone(host: Host, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("precious")
+    with pytest.raises(BackupExists, match="left alone"):
+        back_up(home / "crow.db", tmp_path / "mine")
+    assert (tmp_path / "mine").read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [home.name, "mine"]
+
+
+def test_what_is_no_backup_is_refused_and_nothing_changes(home: Path, tmp_path: Path) -> None:
+    remember(home, "still here")
+    assert crow(home, "backup", str(tmp_path / "good.db")).returncode == 0
+    damaged = tmp_path / "damaged.db"
+    content = bytearray((tmp_path / "good.db").read_bytes())
+    content[8192:12288] = b"\xa5" * 4096
+    damaged.write_bytes(content)
+    (tmp_path / "text").write_text("hello" * 1000)
+    (tmp_path / "empty").write_bytes(b"")
+    for name in ("damaged.db", "text", "empty", "absent"):
+        refused = crow(home, "restore", str(tmp_path / name))
+        assert (refused.returncode, "nothing was changed" in refused.stderr) == (1, True), name
+    assert contents(home) == ["still here"]
+
+
+def test_restore_refuses_while_the_gateway_runs(home: Path, tmp_path: Path) -> None:
+    assert crow(home, "backup", str(tmp_path / "one.db")).returncode == 0
+    with running_gateway(home):
+        refused = crow(home, "restore", str(tmp_path / "one.db"))
+    assert refused.returncode == 1
+    assert "runs the gateway" in refused.stderr
+
+
+def test_restore_refuses_while_any_process_has_the_database_open(
+    home: Path, open_host: Callable[..., Host], tmp_path: Path
+) -> None:
+    host = open_host(home)
+    Memories(host.hook.handle("memories")).store({"content": "open"})
+    back_up(home / "crow.db", tmp_path / "one.db")
+    with pytest.raises(DatabaseInUse, match="is in use"):
+        restore(home / "crow.db", tmp_path / "one.db", tmp_path / "aside.db")
+    assert not (tmp_path / "aside.db").exists()
+
+
+def test_a_database_of_something_else_is_not_put_back(tmp_path: Path) -> None:
+    apsw.Connection(str(tmp_path / "other.db")).execute("CREATE TABLE x (y)")
+    with pytest.raises(BackupUnusable, match="something else"):
+        verify(tmp_path / "other.db")
