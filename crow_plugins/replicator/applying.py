@@ -1,0 +1,164 @@
+"""Taking in what other instances wrote: verified blocks of a feed, in order, into rows.
+
+Each entry is applied, or parked with a reason; the cursor moves on in both cases, and the block is there for the
+peers either way. A batch is one transaction. What an entry is refused for is found before anything is written, but for
+handlers and the database itself: if these raise, the batch is tried again with a savepoint around each entry,
+so that the one that fails is parked alone. A disk that is full or a database that is busy parks nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import peewee
+
+from crow_hooks import CrowError, Entry
+from crow_plugins import causality
+from crow_plugins.replicator.entries import EntryIndex, Place
+from crow_plugins.replicator.entry import Read, Unreadable, read
+from crow_plugins.replicator.feed_storage import block_at
+from crow_plugins.replicator.trust import Trust
+from crow_plugins.store import WriteTransaction, is_out_of_service
+
+log = logging.getLogger(__name__)
+
+
+class Parked(CrowError):
+    """A verified entry cannot be applied now; `reason` says why, in one word."""
+
+    code = "entry_parked"
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one batch: how many entries were applied, and which were parked or do not count."""
+
+    applied: int = 0
+    parked: list[tuple[int, str]] = field(default_factory=list)
+    uncounted: int = 0
+    highest_lamport: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A feed that is being taken in: its number here, and whose it is."""
+
+    feed: int
+    instance_id: str
+
+
+class Applying:
+    """Applies blocks inside the caller's transaction."""
+
+    def __init__(self, trust: Callable[[], Trust], is_on: Callable[[str], bool]) -> None:
+        """`trust` gives what is known now; `is_on` tells of a synced table whether its plugin is enabled."""
+        self._trust, self._is_on = trust, is_on
+
+    def apply(
+        self,
+        transaction: WriteTransaction,
+        source: Source,
+        first: int,
+        blocks: Sequence[bytes],
+        *,
+        careful: bool = False,
+    ) -> Outcome:
+        """Take in blocks from seq `first` on. `careful` puts a savepoint around each."""
+        outcome, index = Outcome(), EntryIndex(transaction.db)
+        for seq, block in enumerate(blocks, first):
+            place = Place(source.feed, seq)
+            try:
+                self._apply_one(transaction, source, place, block, index, outcome, careful=careful)
+            except (Parked, Unreadable) as why:
+                park(transaction.db, place, why.reason, str(why), transaction.now)
+                outcome.parked.append((seq, why.reason))
+        return outcome
+
+    def _apply_one(
+        self,
+        transaction: WriteTransaction,
+        source: Source,
+        place: Place,
+        block: bytes,
+        index: EntryIndex,
+        outcome: Outcome,
+        *,
+        careful: bool,
+    ) -> None:
+        found = read(block)
+        if not self._trust().counts(found, source.instance_id, place.seq):
+            outcome.uncounted += 1
+            return
+        self._check(transaction, found, source, index)
+        if careful:
+            self._join_alone(transaction, found.entry)
+        else:
+            transaction.join(found.entry)
+        index.add(found.entry.table, found.entry.row_id, found.entry.version, place)
+        outcome.applied += 1
+        outcome.highest_lamport = max(outcome.highest_lamport, found.entry.version.lamport)
+
+    def _check(self, transaction: WriteTransaction, found: Read, source: Source, index: EntryIndex) -> None:
+        entry = found.entry
+        self._check_writer(found, source)
+        if entry.version.lamport > causality.lamport_limit(transaction.now):
+            raise Parked("lamport_ahead", "its logical time is too far ahead; check the clocks of both machines")
+        self._check_owner(transaction, entry)
+        for place in index.places(entry.version):
+            _check_same(transaction.db, place, found)
+
+    def _check_writer(self, found: Read, source: Source) -> None:
+        author = found.rescued_by or found.entry.instance_id
+        if author != source.instance_id:
+            raise Parked("foreign_writer", "it stands in the feed of another instance than the one it names")
+        if found.rescued_by and not self._trust().knows(found.entry.instance_id):
+            raise Parked("unknown_writer", "it was rescued from an instance whose certificate is not here yet")
+
+    def _check_owner(self, transaction: WriteTransaction, entry: Entry) -> None:
+        try:
+            transaction.check(entry)
+        except CrowError as error:
+            raise Parked(_reason(error), str(error)) from error
+        if not self._is_on(entry.table):
+            raise Parked("plugin_off", f"the plugin that owns {entry.table} is off on this machine; enable it")
+
+    def _join_alone(self, transaction: WriteTransaction, entry: Entry) -> None:
+        try:
+            with transaction.savepoint():
+                transaction.join(entry)
+        except Exception as error:  # a plugin's handler, or what the database refuses of its row
+            if is_out_of_service(error):
+                raise
+            log.exception("entry failed table=%s row=%s", entry.table, entry.row_id)
+            raise Parked("failed", f"it could not be written ({type(error).__name__}); see `crow logs`") from error
+
+
+def _check_same(db: peewee.Database, place: Place, found: Read) -> None:
+    """A dot names one write: two entries of one dot that differ are an alarm."""
+    if read(block_at(db, place.feed, place.seq)).original != found.original:
+        raise Parked("dot_used_twice", "its writer used one lamport for two writes; run `crow doctor` there")
+
+
+def park(db: peewee.Database, place: Place, reason: str, detail: str, now: int) -> None:
+    db.execute_sql(
+        "INSERT INTO parked_entries (feed, seq, reason, detail, since) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (feed, seq) DO UPDATE SET reason = excluded.reason, detail = excluded.detail, tried = tried + 1",
+        (place.feed, place.seq, reason, detail, now),
+    )
+
+
+def unpark(db: peewee.Database, place: Place) -> None:
+    db.execute_sql("DELETE FROM parked_entries WHERE feed = ? AND seq = ?", (place.feed, place.seq))
+
+
+def _reason(error: CrowError) -> str:
+    """Why an entry does not fit what is known here."""
+    if error.code == "unknown_table":
+        return "unknown_table"
+    return "impossible" if isinstance(error, causality.CausalityError) else "breaks_schema"

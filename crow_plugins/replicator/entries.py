@@ -1,0 +1,90 @@
+"""Where entries stand: by row, for its history, and by dot, so that no dot ever names two writes.
+
+Writers are kept as small numbers, since a name of fifty bytes would be most of an index over dots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
+
+import peewee
+
+from crow_hooks import Entry, Version
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A block: the number of its feed, and its seq."""
+
+    feed: int
+    seq: int
+
+
+class EntryIndex:
+    """The index within one transaction; what it knows of writers is forgotten with it."""
+
+    def __init__(self, db: peewee.Database) -> None:
+        self._db = db
+        self._writers: dict[str, tuple[int, int]] = {}
+
+    def add(self, table: str, row_id: str, version: Version, place: Place) -> None:
+        number, highest = self._writer(version.writer)
+        if version.lamport > highest:
+            self._db.execute_sql("UPDATE writers SET lamport = ? WHERE number = ?", (version.lamport, number))
+            self._writers[version.writer] = number, version.lamport
+        self._db.execute_sql(
+            "INSERT OR IGNORE INTO feed_entries (table_name, row_id, feed, seq, writer, lamport) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (table, row_id, place.feed, place.seq, number, version.lamport),
+        )
+
+    def places(self, version: Version) -> list[Place]:
+        """The blocks in which a dot stands; most often none or one."""
+        known = self._known_writer(version.writer)
+        if known is None or version.lamport > known[1]:
+            return []
+        number, _ = known
+        rows = self._db.execute_sql(
+            "SELECT feed, seq FROM feed_entries WHERE writer = ? AND lamport = ?", (number, version.lamport)
+        )
+        return [Place(*row) for row in rows]
+
+    def has(self, version: Version) -> bool:
+        """Whether an entry stands in a feed, or waits to be appended to ours."""
+        waiting = "SELECT 1 FROM outbox WHERE writer = ? AND lamport = ?"
+        return bool(self.places(version)) or bool(self._db.execute_sql(waiting, astuple(version)).fetchone())
+
+    def history(self, table: str, row_id: str) -> list[Place]:
+        """The blocks that hold entries of a row."""
+        rows = self._db.execute_sql(
+            "SELECT feed, seq FROM feed_entries WHERE table_name = ? AND row_id = ?", (table, row_id)
+        )
+        return [Place(*row) for row in rows]
+
+    def remove(self, entry: Entry, place: Place) -> None:
+        self._db.execute_sql(
+            "DELETE FROM feed_entries WHERE table_name = ? AND row_id = ? AND feed = ? AND seq = ?",
+            (entry.table, entry.row_id, place.feed, place.seq),
+        )
+
+    def rows_of(self, feed: int) -> Iterator[tuple[str, str]]:
+        """Table and id of every row that a feed has entries of."""
+        yield from self._db.execute_sql(
+            "SELECT DISTINCT table_name, row_id FROM feed_entries WHERE feed = ?", (feed,)
+        ).fetchall()
+
+    def _writer(self, name: str) -> tuple[int, int]:
+        known = self._known_writer(name)
+        if known is None:
+            self._db.execute_sql("INSERT INTO writers (name) VALUES (?)", (name,))
+            return self._writer(name)
+        return known
+
+    def _known_writer(self, name: str) -> tuple[int, int] | None:
+        known = self._writers.get(name)
+        if known is None:
+            known = self._db.execute_sql("SELECT number, lamport FROM writers WHERE name = ?", (name,)).fetchone()
+            if known is not None:
+                self._writers[name] = known
+        return known

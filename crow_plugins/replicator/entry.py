@@ -1,0 +1,254 @@
+"""An entry as it stands in a block of a feed: the bytes of one change, and what may be read out of such bytes.
+
+    {"type":"memory_insert","table":"memories","row_id":"…","data":{…},"lamport":42,"instance_id":"…",
+     "timestamp":1711000000,"v":1,"epoch":"9f3a01c2d4e5","vv":{"<writer>":<lamport>,…},
+     "open":[["<writer>",<lamport>],…],"by":"assistant"}
+
+`open` is left out where it is empty. Bytes are made once and never again: what was written is what is stored, sent and
+read. An entry whose feed was cut away is *rescued* into another instance's feed, as the text it was:
+
+    {"type":"rescued","entry":"{\\"type\\":…}","instance_id":"…","timestamp":1711000000,"v":1}
+
+Everything that reading refuses was signed by its writer all the same, so nothing is thrown away: whoever reads parks
+it, under the `reason` that the error carries. Which tables there are is not known here.
+
+    Unreadable
+    ├── Malformed        no writer of ours makes such bytes
+    └── NewerFormat      a newer release wrote it
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from crow_hooks import Change, CrowError, Data, Entry, Invalid, Version
+
+FORMAT = 1
+RESCUED = "rescued"
+ENTRY_BYTES_MAX = 256 * 1024  # a row of 240 KiB, its versions and names
+RESCUED_BYTES_MAX = 2 * ENTRY_BYTES_MAX + 1024  # quotes and backslashes of the text within double
+KEYS_MAX = 64  # in one object of the row; a row's writers are bounded by the bytes of an entry alone
+DEPTH_MAX = 16  # levels below `data`
+OPEN_MAX = 1024  # versions left open: each instance leaves one, unless it is restored again and again
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+ROW_ID = re.compile(r"[!-~]{1,128}", re.ASCII)
+INSTANCE_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+EPOCH = re.compile(r"[0-9a-f]{12}", re.ASCII)
+WRITER = re.compile(rf"{INSTANCE_ID.pattern}\.{EPOCH.pattern}", re.ASCII)
+BY = re.compile(r"[a-z][a-z0-9_.-]{0,31}", re.ASCII)
+
+REQUIRED = frozenset(
+    ("type", "table", "row_id", "data", "lamport", "instance_id", "timestamp", "v", "epoch", "vv", "by")
+)
+RESCUED_KEYS = frozenset(("type", "entry", "instance_id", "timestamp", "v"))
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+class Unreadable(CrowError):
+    """A block that cannot be applied as it stands; `reason` says why, in one word."""
+
+    code = "unreadable_entry"
+    reason = "malformed"
+
+
+class Malformed(Unreadable):
+    """Bytes that no writer of ours makes."""
+
+    code = "malformed_entry"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"an entry is malformed ({what}); it is kept, and left out: see `crow doctor` on its machine")
+
+
+class NewerFormat(Unreadable):
+    """An entry of a format that a newer release writes."""
+
+    code = "newer_entry"
+    reason = "newer_format"
+
+    def __init__(self) -> None:
+        super().__init__("an entry was written by a newer release; upgrade crow-plugins on this machine to read it")
+
+
+class EntryTooLarge(Invalid):
+    """A row with all that is known of it does not fit one entry."""
+
+    code = "entry_too_large"
+
+    def __init__(self, table: str, row_id: str) -> None:
+        super().__init__(
+            f"row {row_id} of {table} with its history needs more than {ENTRY_BYTES_MAX // 1024} KiB in the feed; "
+            "shorten it, or store it as a new row"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a block says: the entry, its own bytes, and which instance rescued it, if one did."""
+
+    entry: Entry
+    original: bytes
+    rescued_by: str | None = None
+
+
+def written(change: Change) -> bytes:
+    """The bytes of a local write. Raises `EntryTooLarge`."""
+    instance_id, epoch = change.version.writer.split(".")
+    fields: dict[str, object] = {
+        "type": change.type,
+        "table": change.table,
+        "row_id": change.row_id,
+        "data": change.data,
+        "lamport": change.version.lamport,
+        "instance_id": instance_id,
+        "timestamp": change.timestamp,
+        "v": FORMAT,
+        "epoch": epoch,
+        "vv": change.vv,
+    }
+    if change.open:
+        fields["open"] = [[version.writer, version.lamport] for version in change.open]
+    fields["by"] = change.by
+    block = _ENCODER.encode(fields).encode()
+    if len(block) > ENTRY_BYTES_MAX:
+        raise EntryTooLarge(change.table, change.row_id)
+    return block
+
+
+def rescued(original: bytes, instance_id: str, now: int) -> bytes:
+    """The block in which an instance keeps an entry that is in no feed any more."""
+    fields = {"type": RESCUED, "entry": original.decode(), "instance_id": instance_id, "timestamp": now, "v": FORMAT}
+    return _ENCODER.encode(fields).encode()
+
+
+def read(block: bytes) -> Read:
+    """What a block says. Raises an `Unreadable`; who may have written it is the caller's to check."""
+    fields = _object(block, RESCUED_BYTES_MAX)
+    if fields.get("type") != RESCUED:
+        if len(block) > ENTRY_BYTES_MAX:
+            raise Malformed("it is too long")
+        return Read(_entry(fields), block)
+    if fields.keys() != RESCUED_KEYS or not isinstance(fields["entry"], str):
+        raise Malformed("a rescued entry has other fields")
+    original = _encoded(fields["entry"])
+    return Read(_entry(_object(original, ENTRY_BYTES_MAX)), original, _matching(fields, "instance_id", INSTANCE_ID))
+
+
+def _object(data: bytes, bytes_max: int) -> dict[str, Any]:
+    """A JSON object without anything that two readers could read in two ways."""
+    if len(data) > bytes_max:
+        raise Malformed("it is too long")
+    try:
+        text = data.decode()
+        value = json.loads(text)
+        # Our own spelling, which nearly all have, cannot hold a key twice, NaN or odd numbers.
+        if _ENCODER.encode(value) != text:
+            value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise Malformed("it is no strict JSON") from error
+    if not isinstance(value, dict):
+        raise Malformed("it is no object")
+    if type(value.get("v")) is int and value["v"] > FORMAT:
+        raise NewerFormat
+    return value
+
+
+def _entry(fields: Mapping[str, Any]) -> Entry:
+    if fields.keys() - {"open"} != REQUIRED or fields["v"] != FORMAT or fields["v"] is True:
+        raise Malformed("a field is missing or unknown")
+    instance_id, epoch = _matching(fields, "instance_id", INSTANCE_ID), _matching(fields, "epoch", EPOCH)
+    type = _matching(fields, "type", NAME)
+    return Entry(
+        type=type,
+        table=_matching(fields, "table", NAME),
+        row_id=_matching(fields, "row_id", ROW_ID),
+        data=_data(fields["data"]),
+        version=Version(f"{instance_id}.{epoch}", _integer(fields["lamport"], "lamport")),
+        vv=_vector(fields["vv"]),
+        open=_open(fields.get("open")),
+        timestamp=_integer(fields["timestamp"], "timestamp"),
+        instance_id=instance_id,
+        deleted=type.endswith("_delete"),
+        by=_matching(fields, "by", BY),
+    )
+
+
+def _data(value: object) -> Data:
+    if not isinstance(value, dict):
+        raise Malformed("data is no object")
+    _check_size(value, DEPTH_MAX)
+    return value
+
+
+def _check_size(value: object, depth: int) -> None:
+    if isinstance(value, str | int | float) or value is None:
+        return
+    if depth == 0:
+        raise Malformed(f"data is nested deeper than {DEPTH_MAX} levels")
+    if isinstance(value, dict):
+        if len(value) > KEYS_MAX:
+            raise Malformed(f"an object in data has more than {KEYS_MAX} keys")
+        value = list(value.values())
+    for inner in value if isinstance(value, list) else ():
+        _check_size(inner, depth - 1)
+
+
+def _vector(value: object) -> dict[str, int]:
+    if not isinstance(value, dict):
+        raise Malformed("vv is no object")
+    for writer, lamport in value.items():
+        if not WRITER.fullmatch(writer) or type(lamport) is not int:
+            raise Malformed("vv is not writers with their lamports")
+    return value
+
+
+def _open(value: object) -> tuple[Version, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not 0 < len(value) <= OPEN_MAX:
+        raise Malformed("open is no list of versions")
+    return tuple(_version(each) for each in value)
+
+
+def _version(value: object) -> Version:
+    match value:
+        case [str(writer), int(lamport)] if WRITER.fullmatch(writer) and type(lamport) is int:
+            return Version(writer, lamport)
+    raise Malformed("open is no list of versions")
+
+
+def _matching(fields: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str:
+    value = fields[name]
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise Malformed(f"{name} is not as it must be")
+    return value
+
+
+def _integer(value: object, name: str) -> int:
+    if type(value) is not int:
+        raise Malformed(f"{name} is no integer")
+    return value
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise Malformed("a rescued entry is not valid Unicode") from error
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a key stands twice")
+    return fields
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")

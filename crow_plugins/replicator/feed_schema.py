@@ -1,0 +1,38 @@
+"""The tables that hold feeds, as SQL.
+
+Blocks and nodes of all feeds lie in two tables under one integer: the feed's number in the upper bits, the seq or the
+flat index in the lower 40. A leaf's hash stands with its block, so appending a block writes about two rows.
+"""
+
+from __future__ import annotations
+
+MIGRATION = """
+    -- Every feed held here, our own among them, with the head that its writer signed.
+    CREATE TABLE feeds (
+        number      INTEGER PRIMARY KEY,
+        key         BLOB    NOT NULL UNIQUE,
+        instance_id TEXT    NOT NULL,
+        manifest    BLOB,
+        fork        INTEGER NOT NULL DEFAULT 0,
+        length      INTEGER NOT NULL DEFAULT 0,  -- blocks that the head covers
+        byte_length INTEGER NOT NULL DEFAULT 0,
+        tree_hash   BLOB,                        -- NULL while nothing is signed
+        signature   BLOB,
+        contiguous  INTEGER NOT NULL DEFAULT 0,  -- all blocks before it are here
+        frozen      TEXT                         -- why nothing more is taken from it; NULL when all is well
+    );
+    CREATE INDEX feeds_instance ON feeds (instance_id);
+
+    CREATE TABLE feed_blocks (
+        id    INTEGER PRIMARY KEY,  -- feed * 2^40 + seq
+        size  INTEGER NOT NULL,
+        hash  BLOB    NOT NULL,
+        value BLOB                  -- NULL where only the leaf's hash is known
+    );
+
+    CREATE TABLE feed_nodes (
+        id   INTEGER PRIMARY KEY,   -- feed * 2^40 + flat index, odd ones only: the even ones are leaves
+        size INTEGER NOT NULL,      -- bytes of all blocks below it
+        hash BLOB    NOT NULL
+    );
+"""

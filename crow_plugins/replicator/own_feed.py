@@ -1,0 +1,85 @@
+"""This instance's own feed: its key, its writer, and whether it may be appended to now.
+
+A feed that may be older than what its peers have of it is *suspect*: one more block would make two feeds of it, so
+what is written waits in the outbox. The flag stands in the database, so every process of a home sees it, and a rolled
+back transaction leaves none of it behind. Keys that are locked make the outbox wait just as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import peewee
+
+from crow_plugins.feed import Feed, Writer, created
+from crow_plugins.feed.manifest import default, encode
+from crow_plugins.keyring import Keyring
+from crow_plugins.replicator.feed_storage import DatabaseStorage, add_feed, find_feed
+from crow_plugins.store import WriteTransaction
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Every local write up to `lamport` has its entry; `suspect` says why nothing may be appended, None if it may."""
+
+    lamport: int
+    suspect: str | None
+
+
+class OwnFeed:
+    """The one feed that this instance writes."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+        self._feed_key = bytes.fromhex(keyring.identity.feed_key)
+        made = default(self._feed_key)
+        self.key, self.manifest = made.key, encode(made)
+        self.instance_id = keyring.identity.instance_id
+
+    @property
+    def may_sign(self) -> bool:
+        """Whether the keys are open."""
+        return not self._keyring.locked
+
+    def number(self, db: peewee.Database) -> int:
+        """The feed's number in a database that may be written."""
+        return find_feed(db, self.key) or add_feed(db, self.key, self.manifest, self.instance_id)
+
+    def feed(self, db: peewee.Database) -> Feed:
+        return created(self._feed_key, DatabaseStorage(db, self.number(db)))
+
+    def append(self, db: peewee.Database, blocks: Sequence[bytes]) -> int:
+        """Append under one signature, inside the caller's transaction; returns the seq of the first block."""
+        feed = self.feed(db)
+        batch = feed.append(blocks, self.writer())
+        feed.storage.store(batch)
+        return batch.base.length
+
+    def writer(self) -> Writer:
+        """Raises `PassphraseMissing` while the keys are locked."""
+        key = self._keyring.device.feed
+        return Writer(key.public_key, key.sign)
+
+    def state(self, db: peewee.Database) -> State:
+        return State(*db.execute_sql("SELECT lamport, suspect FROM own_feed WHERE id = 1").fetchone())
+
+    @contextmanager
+    def keeping_up(self, transaction: WriteTransaction) -> Iterator[None]:
+        """Around what moves the clock without a local write: if no write lacked its entry before, none does after."""
+        complete = self.state(transaction.db).lamport == transaction.clock.lamport
+        yield
+        if complete:
+            self.reached(transaction.db, transaction.clock.lamport)
+
+    def reached(self, db: peewee.Database, lamport: int) -> None:
+        """Every local write up to this lamport has its entry now."""
+        db.execute_sql("UPDATE own_feed SET lamport = ? WHERE id = 1", (lamport,))
+
+    def doubt(self, db: peewee.Database, reason: str) -> None:
+        """Append nothing more until it is known what the peers have."""
+        db.execute_sql("UPDATE own_feed SET suspect = coalesce(suspect, ?) WHERE id = 1", (reason,))
+
+    def trust(self, db: peewee.Database) -> None:
+        db.execute_sql("UPDATE own_feed SET suspect = NULL WHERE id = 1")

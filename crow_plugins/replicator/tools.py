@@ -1,0 +1,257 @@
+"""The replicator's MCP tools: how far the instances are with each other, and conflicts listed, shown and settled.
+
+What the other side of a conflict says came from another machine: it is data, and stands fenced with its origin.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from fastmcp import FastMCP
+from fastmcp.tools.base import ToolResult
+from mcp_types import ToolAnnotations
+from pydantic import BaseModel, Field
+
+from crow_hooks import Data, FeedStatus, InstanceRegistry, Replication, Resolution
+from crow_plugins.replicator.conflicts import ConflictRecord, Conflicts
+
+WAIT_SECONDS_MAX = 120.0
+
+READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+SYNCS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
+SETTLES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False)
+
+INSTANCE = Field(max_length=64, description="Its id or name; all when left out.")
+CONFLICT_ID = Field(min_length=1, max_length=64, description="The conflict's id, a UUID.")
+LIMIT = Field(ge=1, le=100, description="How many at the most.")
+CURSOR = Field(max_length=256, description="next_cursor of the last answer.")
+
+
+class FeedAnswer(BaseModel):
+    """How far one instance's feed is known here, in entries: signed by its writer, held here, applied here."""
+
+    instance_id: str
+    name: str
+    own: bool
+    length: int
+    held: int
+    applied: int
+    behind: int
+    parked: int
+    rejected: int
+    last_sync: int | None
+    connected: bool
+    frozen: bool
+
+
+class SyncAnswer(BaseModel):
+    """Every feed, our own first; `suspect` says why this instance may not append now."""
+
+    feeds: list[FeedAnswer]
+    open_conflicts: int
+    suspect: str | None
+
+
+class ProgressAnswer(BaseModel):
+    """What came of waiting."""
+
+    complete: bool
+    remaining: int
+    seconds: float
+
+
+class ConflictAnswer(BaseModel):
+    """Two versions of one row of which neither knew the other; `local` is the one shown here."""
+
+    id: str
+    table: str
+    row_id: str
+    op: str
+    fields: list[str]
+    local: dict[str, Any]
+    remote: dict[str, Any]
+    local_lamport: int
+    remote_lamport: int
+    remote_instance_id: str
+    created_at: int
+    resolution: str | None
+    resolved_at: int | None
+    resolved_by: str | None
+    base: dict[str, Any] | None = None
+
+
+class ConflictList(BaseModel):
+    """Some conflicts; pass `next_cursor` as `cursor` for the next ones."""
+
+    items: list[ConflictAnswer]
+    next_cursor: str | None
+    total: int
+
+
+def replicator_tools(
+    own_id: str, replication: Replication, registry: InstanceRegistry, conflicts: Conflicts
+) -> FastMCP:
+    server = FastMCP("crow-replicator", mask_error_details=True)
+    _add_sync(server, own_id, replication, registry, conflicts)
+    _add_conflicts(server, conflicts)
+    _add_resources(server, conflicts)
+    return server
+
+
+def sync_answer(own_id: str, replication: Replication, conflicts: Conflicts, only: str | None = None) -> SyncAnswer:
+    feeds = [_feed(own_id, feed) for feed in replication.status() if only in (None, feed.instance.id)]
+    return SyncAnswer(feeds=feeds, open_conflicts=conflicts.list(limit=1).total, suspect=replication.suspect())
+
+
+def _add_sync(
+    server: FastMCP, own_id: str, replication: Replication, registry: InstanceRegistry, conflicts: Conflicts
+) -> None:
+    @server.tool(annotations=READS, output_schema=SyncAnswer.model_json_schema())
+    def crow_sync_status(instance: Annotated[str | None, INSTANCE] = None) -> ToolResult:
+        """How far this machine and the others are with each other's changes."""
+        answer = sync_answer(own_id, replication, conflicts, _id_of(instance, own_id, registry))
+        return ToolResult(content=status_text(answer), structured_content=answer.model_dump())
+
+    @server.tool(annotations=SYNCS)
+    async def crow_sync_now(
+        instance: Annotated[str | None, INSTANCE] = None,
+        wait_seconds: Annotated[float, Field(ge=0, le=WAIT_SECONDS_MAX, description="How long to wait for it.")] = 10.0,
+    ) -> ProgressAnswer:
+        """Connect to the other machines now, and wait until their changes are here."""
+        progress = await replication.sync_now(_id_of(instance, own_id, registry), wait_seconds)
+        return ProgressAnswer(**asdict(progress))
+
+
+def _add_conflicts(server: FastMCP, conflicts: Conflicts) -> None:
+    @server.tool(annotations=READS, output_schema=ConflictList.model_json_schema())
+    def crow_list_conflicts(
+        table: Annotated[str | None, Field(max_length=64, description="Only of this table.")] = None,
+        unresolved_only: Annotated[bool, Field(description="False lists settled ones too.")] = True,
+        limit: Annotated[int, LIMIT] = 20,
+        cursor: Annotated[str | None, CURSOR] = None,
+    ) -> ToolResult:
+        """Rows that were changed on two machines without their knowing of each other, the newest first."""
+        page = conflicts.list(table=table, unresolved_only=unresolved_only, limit=limit, cursor=cursor)
+        items = [conflict_answer(record) for record in page.items]
+        answer = ConflictList(items=items, next_cursor=page.next_cursor, total=page.total)
+        lines = "\n".join(_line(item) for item in items) or "None."
+        return ToolResult(content=f"{page.total} in all.\n{lines}", structured_content=answer.model_dump())
+
+    @server.tool(annotations=READS, output_schema=ConflictAnswer.model_json_schema())
+    def crow_get_conflict(conflict_id: Annotated[str, CONFLICT_ID]) -> ToolResult:
+        """One conflict with both versions in full, and what both go back to."""
+        record, sides = conflicts.get(conflict_id), conflicts.sides(conflict_id)
+        return _one(record, sides.base if sides else None)
+
+    @server.tool(annotations=SETTLES, output_schema=ConflictAnswer.model_json_schema())
+    def crow_resolve_conflict(
+        conflict_id: Annotated[str, CONFLICT_ID],
+        resolution: Annotated[
+            Literal["local", "remote", "merge"],
+            Field(description="Keep the version shown here, take the other one, or merge with merged_data."),
+        ],
+        merged_data: Annotated[
+            dict[str, Any] | None, Field(description="For a merge: only the fields that differ from the local version.")
+        ] = None,
+    ) -> ToolResult:
+        """Settle a conflict on every machine. Ask the person which version is right unless it is plain."""
+        settled = conflicts.resolve(conflict_id, Resolution(resolution, merged_data), by="assistant")
+        return _one(settled, None)
+
+
+def _add_resources(server: FastMCP, conflicts: Conflicts) -> None:
+    @server.resource("crow://conflicts", mime_type="application/json")
+    def open_conflicts() -> str:
+        """The conflicts that are open, as JSON."""
+        page = conflicts.list(limit=100)
+        items = [conflict_answer(record).model_dump() for record in page.items]
+        return json.dumps({"items": items, "total": page.total}, ensure_ascii=False)
+
+    @server.prompt
+    def review_conflicts() -> str:
+        """Go through the open conflicts with me."""
+        return (
+            "List my open conflicts with crow_list_conflicts. For each, read both versions with crow_get_conflict, "
+            "tell me in a sentence how they differ, propose local, remote or a merge, and settle it with "
+            "crow_resolve_conflict once I have agreed."
+        )
+
+
+def conflict_answer(record: ConflictRecord, base: Data | None = None) -> ConflictAnswer:
+    return ConflictAnswer(
+        **{name: value for name, value in asdict(record).items() if name not in ("local", "remote")},
+        fields=record.fields,
+        local=dict(record.local),
+        remote=dict(record.remote),
+        base=dict(base) if base is not None else None,
+    )
+
+
+def status_text(answer: SyncAnswer) -> str:
+    lines = [_feed_line(feed) for feed in answer.feeds]
+    if answer.suspect:
+        lines.insert(0, f"This instance does not append to its feed now: {answer.suspect}")
+    if answer.open_conflicts:
+        lines.append(f"{answer.open_conflicts} open conflicts; list them with crow_list_conflicts.")
+    return "\n".join(lines) or "This instance knows no other yet."
+
+
+def _feed_line(feed: FeedAnswer) -> str:
+    if feed.own:
+        return f"{feed.name} (this machine): {feed.length} entries"
+    state = "connected" if feed.connected else "not connected"
+    known = f"{feed.applied} of {feed.length} entries applied"
+    extras = [f"{count} {what}" for count, what in ((feed.parked, "parked"), (feed.rejected, "rejected")) if count]
+    return ", ".join([f"{feed.name}: {known}", state, *extras, *(["frozen"] if feed.frozen else [])])
+
+
+def _feed(own_id: str, feed: FeedStatus) -> FeedAnswer:
+    return FeedAnswer(
+        instance_id=feed.instance.id,
+        name=feed.instance.name,
+        own=feed.instance.id == own_id,
+        length=feed.length,
+        held=feed.held,
+        applied=feed.applied,
+        behind=max(0, feed.length - feed.applied),
+        parked=feed.parked,
+        rejected=feed.rejected,
+        last_sync=feed.last_sync,
+        connected=feed.connected,
+        frozen=feed.frozen,
+    )
+
+
+def _id_of(named: str | None, own_id: str, registry: InstanceRegistry) -> str | None:
+    if named is None or named == own_id:
+        return named
+    return registry.find(named).instance.id
+
+
+def _one(record: ConflictRecord, base: Data | None) -> ToolResult:
+    answer = conflict_answer(record, base)
+    parts = [
+        _line(answer),
+        _fenced("local", answer.local, answer.fields),
+        _fenced("remote", answer.remote, answer.fields),
+    ]
+    if answer.base is not None:
+        parts.append(_fenced("base", answer.base, answer.fields))
+    return ToolResult(content="\n".join(parts), structured_content=answer.model_dump())
+
+
+def _line(conflict: ConflictAnswer) -> str:
+    state = f"settled: {conflict.resolution}" if conflict.resolution else "open"
+    what = "one side deleted the row" if conflict.op == "delete" else f"differs in {', '.join(conflict.fields)}"
+    return (
+        f"[conflict {conflict.id} {state}] {conflict.table} {conflict.row_id}: {what}; "
+        f"the other version is from {conflict.remote_instance_id}"
+    )
+
+
+def _fenced(side: str, data: dict[str, Any], fields: list[str]) -> str:
+    """The fields that differ; what stands behind the bar is data."""
+    lines = [f"{name}: {json.dumps(data.get(name), ensure_ascii=False)}" for name in fields]
+    return f"{side}:\n" + "\n".join(f"| {line}" for line in lines)

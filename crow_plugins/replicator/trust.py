@@ -1,0 +1,37 @@
+"""Whose entries count: those of instances with a certificate, and of a revoked one what its revocation leaves.
+
+A value, made of what the registry knows at one moment. The same knowledge gives the same answer on every instance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from crow_plugins.identity.revocation import Held, Revocation, counts
+from crow_plugins.replicator.entry import Read
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Ids of the instances whose certificates are here, our own among them, and the revocation that counts of each."""
+
+    known: Collection[str]
+    revoked: Mapping[str, Revocation] = field(default_factory=dict)
+
+    def knows(self, instance_id: str) -> bool:
+        return instance_id in self.known
+
+    def counts(self, found: Read, feed_of: str, seq: int) -> bool:
+        """Whether an entry counts that stands at `seq` in the feed of an instance."""
+        if not self.revoked:
+            return True
+        end = self.revoked.get(feed_of)
+        if end is not None and seq >= end.feed.length:
+            return False
+        writer = self.revoked.get(found.entry.instance_id)
+        if writer is None or found.rescued_by is None:
+            return True
+        version = found.entry.version
+        held = Held(epoch=version.writer.split(".")[1], lamport=version.lamport, rescued_by=(found.rescued_by,))
+        return counts(held, writer, self.revoked)

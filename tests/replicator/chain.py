@@ -1,0 +1,179 @@
+"""Machines of one chain in one process: store, own feed, intake; feeds are carried from one to another by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crow_hooks import Change
+from crow_plugins.feed import Feed, ProofRequest, UpgradeRequest
+from crow_plugins.keyring import Keyring
+from crow_plugins.replicator import feed_schema, schema
+from crow_plugins.replicator.appending import Appending
+from crow_plugins.replicator.applying import Applying, Outcome, Source
+from crow_plugins.replicator.feed_storage import DatabaseStorage, add_feed, find_feed
+from crow_plugins.replicator.intake import Intake
+from crow_plugins.replicator.own_feed import OwnFeed
+from crow_plugins.replicator.trust import Trust
+from crow_plugins.store import WriteTransaction
+from tests.store.world import ROW, SCRIPT, THINGS, Listener, World, open_store
+
+SEED = bytes(range(32))
+INSTANCES = "CREATE TABLE crow_instances (id TEXT PRIMARY KEY)"
+
+
+@dataclass
+class Machine(World):
+    """One instance of the chain, without network and tools."""
+
+    own: OwnFeed
+    appending: Appending
+    intake: Intake
+    known: set[str]
+    on: set[str]
+    trust: Trust
+    keyring: Keyring
+    told: list[tuple[Change, int]] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        return self.own.instance_id
+
+    def blocks(self, feed_of: Machine | None = None) -> list[bytes]:
+        """All blocks of a feed that are held here, our own if nobody's is named."""
+        with self.store.read() as db:
+            number = find_feed(db, (feed_of or self).own.key)
+            if number is None:
+                return []
+            storage = DatabaseStorage(db, number)
+            held = storage.blocks(range(storage.contiguous()))
+            return [held[seq] for seq in sorted(held)]
+
+    def take(self, feed_of: Machine, *, careful: bool = False) -> Outcome:
+        """Apply what is here of another's feed."""
+        with self.store.transaction() as transaction:
+            number = find_feed(transaction.db, feed_of.own.key)
+            assert number is not None
+            return self.intake.take(transaction, Source(number, feed_of.id), careful=careful)
+
+    def things(self) -> list[tuple[object, ...]]:
+        """All rows and all that is known of them: what must be equal on all machines."""
+        return [
+            *self.rows("SELECT id, text, size, tags, updated_at, lamport_ts FROM things ORDER BY id"),
+            *self.rows("SELECT table_name, row_id, vv, live, digest FROM row_versions ORDER BY 1, 2"),
+            *self.rows(
+                "SELECT id, table_name, row_id, local_data, remote_data, local_lamport, remote_lamport, "
+                "remote_instance_id, op FROM sync_conflicts WHERE resolved = 0 ORDER BY id"
+            ),
+        ]
+
+
+def machine(folder: Path, name: str, number: int, **options: object) -> Machine:
+    """Make one; `number` decides its keys and id."""
+    home = folder / name
+    home.mkdir(mode=0o700)
+    counter = iter(range(1 << 30))
+    keyring = Keyring.create(
+        home,
+        name,
+        "home",
+        1_700_000_000,
+        seed=SEED,
+        random=lambda size: bytes([number, next(counter)]) * (size // 2),
+    )
+    return reopen(home, keyring, **options)
+
+
+def reopen(home: Path, keyring: Keyring, **options: object) -> Machine:
+    own = OwnFeed(keyring)
+    listener = Listener()
+    told: list[tuple[Change, int]] = []
+    appending = Appending(own, lambda change, seq: told.append((change, seq)), lambda: None)
+    listener.on_write = appending.stage
+    known = {own.instance_id}
+    trust, on = Trust(known), {"things"}
+    scripts = {
+        "registry": [INSTANCES],
+        "replicator": [feed_schema.MIGRATION + schema.MIGRATION],
+        "things": [SCRIPT],
+    }
+    given: dict[str, Any] = {"scripts": scripts, "synced": [THINGS], **options}
+    world = open_store(home / "crow.db", listener, instance_id=own.instance_id, **given)
+    intake = Intake(own, Applying(lambda: trust, lambda table: table in on))
+    return Machine(world.store, listener, own, appending, intake, known, on, trust, keyring, told)
+
+
+def introduce(*machines: Machine) -> None:
+    """Have all know all."""
+    for one in machines:
+        with one.store.transaction() as transaction:
+            for other in machines:
+                one.known.add(other.id)
+                transaction.db.execute_sql("INSERT OR IGNORE INTO crow_instances VALUES (?)", (other.id,))
+
+
+def carry(source: Machine, target: Machine, feed_of: Machine | None = None, *, apply: bool = True) -> Outcome | None:
+    """Bring a feed, the source's own if none is named, to the target as far as the source has it."""
+    author = feed_of or source
+    with target.store.transaction() as transaction, source.store.read() as db:
+        theirs = _feed(db, author)
+        if theirs is None:
+            return None
+        ours = _feed(transaction.db, author) or _new(transaction, author)
+        _copy(theirs, ours)
+    outcome = None
+    while apply:
+        outcome = target.take(author)
+        with target.store.read() as db:
+            number = find_feed(db, author.own.key)
+            assert number is not None
+            if target.intake.cursor(db, author.id).length >= DatabaseStorage(db, number).contiguous():
+                break
+    return outcome
+
+
+def exchange(machines: Iterable[Machine]) -> None:
+    """Everybody's feed to everybody, directly."""
+    together = list(machines)
+    for source in together:
+        for target in together:
+            if source is not target:
+                carry(source, target)
+
+
+@contextmanager
+def chain(folder: Path, *names: str) -> Iterator[list[Machine]]:
+    machines = [machine(folder, name, number) for number, name in enumerate(names, 1)]
+    introduce(*machines)
+    try:
+        yield machines
+    finally:
+        for each in machines:
+            each.store.close()
+
+
+def _feed(db: object, author: Machine) -> Feed | None:
+    number = find_feed(db, author.own.key)  # type: ignore[arg-type]
+    return Feed(author.own.key, DatabaseStorage(db, number)) if number is not None else None  # type: ignore[arg-type]
+
+
+def _new(transaction: WriteTransaction, author: Machine) -> Feed:
+    number = add_feed(transaction.db, author.own.key, author.own.manifest, author.id)
+    return Feed(author.own.key, DatabaseStorage(transaction.db, number))
+
+
+def _copy(theirs: Feed, ours: Feed) -> None:
+    have, there = ours.head, theirs.head
+    if there.length > have.length:
+        upgrade = UpgradeRequest(have.length, there.length - have.length)
+        ours.storage.store(ours.receive(theirs.prove(ProofRequest(upgrade=upgrade))))
+    missing = list(ours.storage.held().missing(0, there.length))
+    if missing:
+        proofs = theirs.prove_blocks(ours.paths_wanted(missing, set()))
+        ours.storage.store(ours.receive_blocks(there.fork, proofs).batch)
+
+
+__all__ = ["ROW", "Machine", "carry", "chain", "exchange", "introduce", "machine", "reopen"]

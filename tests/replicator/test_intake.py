@@ -1,0 +1,117 @@
+"""What is written on one machine is on the other: applied in order, once, or parked with its reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from crow_hooks import Resolution
+from tests.replicator.chain import ROW, carry, chain, exchange
+
+OTHER_ROW = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb"
+
+
+def test_a_write_stands_in_the_feed_with_its_row(tmp_path: Path) -> None:
+    with chain(tmp_path, "grackle") as [grackle]:
+        grackle.write("one")
+        grackle.write("two")
+        blocks = [json.loads(block) for block in grackle.blocks()]
+        assert [block["data"]["text"] for block in blocks] == ["one", "two"]
+        assert [block["lamport"] for block in blocks] == [1, 2]
+        assert [seq for _, seq in grackle.told] == [0, 1]
+
+
+def test_a_write_that_rolls_back_leaves_nothing_in_the_feed(tmp_path: Path) -> None:
+    with chain(tmp_path, "grackle") as [grackle]:
+        grackle.write("one")
+        grackle.listener.fail = RuntimeError("no")
+        with pytest.raises(RuntimeError):
+            grackle.write("two")
+        grackle.listener.fail = None
+        grackle.write("three")
+        assert [json.loads(block)["data"]["text"] for block in grackle.blocks()] == ["one", "three"]
+
+
+def test_what_is_written_on_one_is_on_the_other(tmp_path: Path) -> None:
+    with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
+        grackle.write("one")
+        outcome = carry(grackle, swan)
+        assert outcome is not None
+        assert (outcome.applied, outcome.parked) == (1, [])
+        assert swan.text() == "one"
+        swan.write("two")
+        carry(swan, grackle)
+        assert grackle.text() == "two"
+        assert grackle.things() == swan.things()
+
+
+def test_taking_in_twice_changes_nothing(tmp_path: Path) -> None:
+    with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
+        grackle.write("one")
+        carry(grackle, swan)
+        before = swan.things()
+        carry(grackle, swan)
+        assert swan.things() == before
+        assert swan.rows("SELECT last_seq, last_lamport FROM sync_state") == [(1, 1)]
+
+
+def test_concurrent_writes_are_a_conflict_on_both_and_its_resolution_closes_it_on_both(tmp_path: Path) -> None:
+    with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
+        grackle.write("tea")
+        exchange([grackle, swan])
+        grackle.write("coffee")
+        swan.write("milk")
+        exchange([grackle, swan])
+        assert grackle.things() == swan.things()
+        assert len(grackle.rows("SELECT id FROM sync_conflicts WHERE resolved = 0")) == 1
+        with swan.store.transaction() as transaction:
+            [conflict] = transaction.open_conflicts("things", ROW)
+            transaction.settle(conflict, Resolution("remote"), by="person")
+        exchange([grackle, swan])
+        assert grackle.things() == swan.things()
+        assert grackle.rows("SELECT id FROM sync_conflicts WHERE resolved = 0") == []
+
+
+def test_two_satellites_that_never_meet_are_brought_together_by_the_one_between(tmp_path: Path) -> None:
+    with chain(tmp_path, "one", "home", "two") as [one, home, two]:
+        one.write("from one")
+        two.write("from two", OTHER_ROW)
+        carry(one, home)
+        carry(two, home)
+        carry(home, two, one)
+        carry(home, one, two)
+        assert one.things() == home.things() == two.things()
+
+
+def test_an_entry_of_a_plugin_that_is_off_is_parked_and_applied_when_it_is_on(tmp_path: Path) -> None:
+    with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
+        swan.on.clear()
+        grackle.write("one")
+        outcome = carry(grackle, swan)
+        assert outcome is not None
+        assert outcome.parked == [(0, "plugin_off")]
+        assert swan.text() is None
+        assert swan.rows("SELECT seq, reason FROM parked_entries") == [(0, "plugin_off")]
+        swan.on.add("things")
+        with swan.store.transaction() as transaction:
+            assert swan.intake.retry_parked(transaction) == 1
+        assert swan.text() == "one"
+        assert swan.rows("SELECT seq FROM parked_entries") == []
+        assert grackle.things() == swan.things()
+
+
+def test_a_parked_entry_does_not_stand_in_the_way_of_others_even_of_its_row(tmp_path: Path) -> None:
+    with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
+        swan.on.clear()
+        grackle.write("one")
+        carry(grackle, swan)
+        swan.on.add("things")
+        grackle.write("two")
+        grackle.write("beside", OTHER_ROW)
+        carry(grackle, swan)
+        assert swan.text() == "two"
+        with swan.store.transaction() as transaction:
+            assert swan.intake.retry_parked(transaction) == 1
+        assert grackle.things() == swan.things()
