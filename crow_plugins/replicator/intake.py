@@ -49,6 +49,19 @@ class Intake:
         self._move(db, source.instance_id, end, max(cursor.lamport, outcome.highest_lamport), transaction.now)
         return outcome
 
+    def take_own(self, transaction: WriteTransaction, first: int) -> Outcome:
+        """Apply blocks of our own feed that came back from a peer: all from seq `first` on, in the same transaction.
+
+        So what is here of our own feed is always applied, and needs no cursor.
+        """
+        db = transaction.db
+        source = Source(self._own.number(db), self._own.instance_id)
+        storage = DatabaseStorage(db, source.feed)
+        held = storage.blocks(range(first, storage.contiguous()))
+        blocks = [held[seq] for seq in sorted(held)]
+        with self._own.keeping_up(transaction):
+            return self._applying.apply(transaction, source, first, blocks, careful=True)
+
     def retry_parked(self, transaction: WriteTransaction, limit: int = BATCH_ENTRIES_MAX) -> int:
         """Try parked entries again, those that were tried least; returns how many were applied."""
         applied = 0

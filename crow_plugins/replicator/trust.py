@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from crow_hooks import Entry
 from crow_plugins.identity.revocation import Held, Revocation, counts
 from crow_plugins.replicator.entry import Read
 
@@ -29,9 +30,13 @@ class Trust:
         end = self.revoked.get(feed_of)
         if end is not None and seq >= end.feed.length:
             return False
-        writer = self.revoked.get(found.entry.instance_id)
-        if writer is None or found.rescued_by is None:
+        return found.rescued_by is None or self.counts_rescued(found.entry, found.rescued_by)
+
+    def counts_rescued(self, entry: Entry, rescuer: str) -> bool:
+        """Whether an entry counts that stands in the feed of its rescuer, or is about to."""
+        writer = self.revoked.get(entry.instance_id)
+        if writer is None:
             return True
-        version = found.entry.version
-        held = Held(epoch=version.writer.split(".")[1], lamport=version.lamport, rescued_by=(found.rescued_by,))
+        version = entry.version
+        held = Held(epoch=version.writer.split(".")[1], lamport=version.lamport, rescued_by=(rescuer,))
         return counts(held, writer, self.revoked)

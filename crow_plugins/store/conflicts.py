@@ -6,7 +6,7 @@ Only the open set is the same on every instance; how and when one was closed is 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import peewee
 
@@ -33,6 +33,16 @@ def reconcile(
         _insert(db, conflict, now)
     _close(db, closed, resolution, by, now)
     return opened, closed
+
+
+def forget(db: peewee.Database, table: str, row_id: str, dropped: Collection[Version]) -> None:
+    """Delete the conflicts of a row, open or closed, in which a version took part that counts no more."""
+    for version in dropped:
+        db.execute_sql(
+            "DELETE FROM sync_conflicts WHERE table_name = ? AND row_id = ? "
+            "AND (local_lamport = ? OR (remote_lamport = ? AND remote_instance_id = ?))",
+            (table, row_id, version.lamport, version.lamport, instance_of(version.writer)),
+        )
 
 
 def open_now(shape: Shape, row_id: str, state: RowState) -> list[Conflict]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -203,6 +203,25 @@ class WriteTransaction:
         self._show_current(shape, entry.row_id, before, after)
         self.after_commit(lambda: self._door.listener.notify("change_applied", entry=entry))
         self._keep(shape, entry.row_id, before, after, _digest(shape, after), "superseded", entry.by)
+
+    def rebuild(self, table: str, row_id: str, entries: Iterable[Entry], dropped: Collection[Version]) -> None:
+        """Make a row, and what is known of it, what these entries alone make of it; none leaves nothing of it.
+
+        For a row that entries had touched which count no more: `dropped` are their names. The clock does not go back.
+        """
+        shape = self._door.shapes[table]
+        before = self._state_with_data(shape, row_id)
+        after = causality.EMPTY
+        for entry in entries:
+            after = causality.join(after, _arrival(entry))
+        conflicts.forget(self.db, table, row_id, dropped)
+        if causality.current(after) is None:
+            self.db.execute_sql(shape.delete, (row_id,))
+        self._show_current(shape, row_id, before, after)
+        if after.vector:
+            self._keep(shape, row_id, before, after, _digest(shape, after), "superseded", "revocation")
+        else:
+            versions.forget(self.db, table, row_id)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

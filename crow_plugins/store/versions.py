@@ -66,6 +66,11 @@ def save(db: peewee.Database, table: str, row_id: str, state: RowState, digest: 
     )
 
 
+def forget(db: peewee.Database, table: str, row_id: str) -> None:
+    """Nothing is known of a row any more: what was known did not count."""
+    db.execute_sql("DELETE FROM row_versions WHERE table_name = ? AND row_id = ?", (table, row_id))
+
+
 def with_row(known: Known, image: Data) -> RowState:
     """The state with the data that the table row holds filled in."""
     return RowState(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from crow_hooks import Change
-from crow_plugins.feed import Feed, ProofRequest, UpgradeRequest
+from crow_plugins.feed import Feed, ProofRequest, RemoteProtocolError, UpgradeRequest
+from crow_plugins.identity.revocation import Revocation
 from crow_plugins.keyring import Keyring
-from crow_plugins.replicator import feed_schema, schema
+from crow_plugins.replicator import branches, feed_schema, healing, revoking, schema
 from crow_plugins.replicator.appending import Appending
 from crow_plugins.replicator.applying import Applying, Outcome, Source
 from crow_plugins.replicator.feed_storage import DatabaseStorage, add_feed, find_feed
@@ -33,6 +35,7 @@ class Machine(World):
     appending: Appending
     intake: Intake
     known: set[str]
+    revoked: dict[str, Revocation]
     on: set[str]
     trust: Trust
     keyring: Keyring
@@ -58,6 +61,37 @@ class Machine(World):
             number = find_feed(transaction.db, feed_of.own.key)
             assert number is not None
             return self.intake.take(transaction, Source(number, feed_of.id), careful=careful)
+
+    def doubt(self) -> None:
+        """Find out that the database went back."""
+        with self.store.transaction() as transaction:
+            healing.begin(transaction, self.own, "restored")
+
+    def heal(self, *peers: Machine) -> None:
+        """Take back what the peers have of our feed, and go on."""
+        forks = []
+        for peer in peers:
+            with peer.store.read() as db:
+                theirs = _feed(db, self)
+                forks.append(theirs.head.fork if theirs else 0)
+            with contextlib.suppress(RemoteProtocolError):  # another branch than ours
+                carry(peer, self, self)
+        with self.store.transaction() as transaction:
+            healing.finish(transaction, self.own, forks, all_agree=False)
+
+    def rescue(self, feed_of: Machine) -> int:
+        with self.store.transaction() as transaction:
+            number = find_feed(transaction.db, feed_of.own.key)
+            if number is None:
+                return 0
+            return branches.rescue(transaction, self.own, Source(number, feed_of.id))
+
+    def hear(self, *revocations: Revocation) -> None:
+        """Hear of revocations, and drop what counts no more."""
+        self.revoked.update({each.instance_id: each for each in revocations})
+        with self.store.transaction() as transaction:
+            for each in revocations:
+                revoking.drop(transaction, self.id, self.trust, each.instance_id)
 
     def things(self) -> list[tuple[object, ...]]:
         """All rows and all that is known of them: what must be equal on all machines."""
@@ -94,7 +128,8 @@ def reopen(home: Path, keyring: Keyring, **options: object) -> Machine:
     appending = Appending(own, lambda change, seq: told.append((change, seq)), lambda: None)
     listener.on_write = appending.stage
     known = {own.instance_id}
-    trust, on = Trust(known), {"things"}
+    revoked: dict[str, Revocation] = {}
+    trust, on = Trust(known, revoked), {"things"}
     scripts = {
         "registry": [INSTANCES],
         "replicator": [feed_schema.MIGRATION + schema.MIGRATION],
@@ -103,7 +138,19 @@ def reopen(home: Path, keyring: Keyring, **options: object) -> Machine:
     given: dict[str, Any] = {"scripts": scripts, "synced": [THINGS], **options}
     world = open_store(home / "crow.db", listener, instance_id=own.instance_id, **given)
     intake = Intake(own, Applying(lambda: trust, lambda table: table in on))
-    return Machine(world.store, listener, own, appending, intake, known, on, trust, keyring, told)
+    return Machine(
+        store=world.store,
+        listener=listener,
+        own=own,
+        appending=appending,
+        intake=intake,
+        known=known,
+        revoked=revoked,
+        on=on,
+        trust=trust,
+        keyring=keyring,
+        told=told,
+    )
 
 
 def introduce(*machines: Machine) -> None:
@@ -123,7 +170,12 @@ def carry(source: Machine, target: Machine, feed_of: Machine | None = None, *, a
         if theirs is None:
             return None
         ours = _feed(transaction.db, author) or _new(transaction, author)
-        _copy(theirs, ours)
+        if theirs.head.fork < ours.head.fork:
+            return None
+        before = ours.storage.held().contiguous
+        kept = _copy(transaction, target, author, theirs, ours)
+        if author is target:
+            return target.intake.take_own(transaction, min(before, kept))
     outcome = None
     while apply:
         outcome = target.take(author)
@@ -165,15 +217,26 @@ def _new(transaction: WriteTransaction, author: Machine) -> Feed:
     return Feed(author.own.key, DatabaseStorage(transaction.db, number))
 
 
-def _copy(theirs: Feed, ours: Feed) -> None:
+def _copy(transaction: WriteTransaction, target: Machine, author: Machine, theirs: Feed, ours: Feed) -> int:
+    """Returns how much of what was here before is here still."""
     have, there = ours.head, theirs.head
-    if there.length > have.length:
+    kept = have.length
+    if there.fork > have.fork:
+        search = ours.reorganise(theirs.prove(ProofRequest(upgrade=UpgradeRequest(0, there.length))))
+        while search.request is not None:
+            search.receive(theirs.prove(ProofRequest(hash=search.request)))
+        number = find_feed(transaction.db, author.own.key)
+        assert number is not None
+        branches.follow(transaction, target.intake, Source(number, author.id), search.batch)
+        kept = search.ancestor
+    elif there.length > have.length:
         upgrade = UpgradeRequest(have.length, there.length - have.length)
         ours.storage.store(ours.receive(theirs.prove(ProofRequest(upgrade=upgrade))))
     missing = list(ours.storage.held().missing(0, there.length))
     if missing:
         proofs = theirs.prove_blocks(ours.paths_wanted(missing, set()))
         ours.storage.store(ours.receive_blocks(there.fork, proofs).batch)
+    return kept
 
 
 __all__ = ["ROW", "Machine", "carry", "chain", "exchange", "introduce", "machine", "reopen"]

@@ -1,0 +1,79 @@
+"""When a writer went back and took another branch: what is cut is kept until it stands in a feed again.
+
+A feed of a restored machine goes on from an older length under a higher fork. Peers follow it; the entries of the
+branch that was given up are *orphans* from then on. Their rows stay as they are. Once the new branch is here in full,
+an orphan that no feed held here has is *rescued*: appended to our own feed, as the bytes it was.
+"""
+
+from __future__ import annotations
+
+import peewee
+
+from crow_hooks import Version
+from crow_plugins.feed import Batch
+from crow_plugins.replicator.applying import Source, unpark
+from crow_plugins.replicator.entries import EntryIndex, Place
+from crow_plugins.replicator.entry import Read, Unreadable, read, rescued
+from crow_plugins.replicator.feed_storage import DatabaseStorage
+from crow_plugins.replicator.intake import Intake
+from crow_plugins.replicator.own_feed import OwnFeed
+from crow_plugins.store import WriteTransaction
+
+RESCUED_AT_ONCE = 500
+
+
+def follow(transaction: WriteTransaction, intake: Intake, source: Source, batch: Batch) -> int:
+    """Store a batch that cuts a feed: keep what it cuts, set the cursor back; returns how many entries were cut."""
+    assert batch.cut is not None
+    db, storage = transaction.db, DatabaseStorage(transaction.db, source.feed)
+    cut = storage.blocks(range(batch.cut, batch.base.length))
+    index = EntryIndex(db)
+    for seq, block in sorted(cut.items()):
+        _orphan(db, index, Place(source.feed, seq), block, transaction.now)
+    storage.store(batch)
+    intake.back_to(db, source.instance_id, batch.cut)
+    return len(cut)
+
+
+def rescue(transaction: WriteTransaction, own: OwnFeed, source: Source) -> int:
+    """Append orphans of a feed that is here in full to our own, but for those that stand in some feed.
+
+    Returns how many were rescued; none while our own feed may not be appended to.
+    """
+    db = transaction.db
+    storage = DatabaseStorage(db, source.feed)
+    may_append = own.may_sign and own.state(db).suspect is None
+    if not may_append or storage.contiguous() < storage.head().length:
+        return 0
+    index, kept = EntryIndex(db), list[Read]()
+    for version, block in _orphans(db, source.feed):
+        if not index.places(version):
+            kept.append(read(block))
+        db.execute_sql("DELETE FROM orphans WHERE writer = ? AND lamport = ?", (version.writer, version.lamport))
+    if kept:
+        blocks = [rescued(found.original, own.instance_id, transaction.now) for found in kept]
+        number, first = own.number(db), own.append(db, blocks)
+        for seq, found in enumerate(kept, first):
+            index.add(found.entry.table, found.entry.row_id, found.entry.version, Place(number, seq))
+    return len(kept)
+
+
+def _orphan(db: peewee.Database, index: EntryIndex, place: Place, block: bytes, now: int) -> None:
+    unpark(db, place)
+    try:
+        found = read(block)
+    except Unreadable:  # nobody could ever apply it: its writer's next release may write it anew
+        return
+    index.remove(found.entry, place)
+    db.execute_sql(
+        "INSERT OR IGNORE INTO orphans (writer, lamport, feed, entry, since) VALUES (?, ?, ?, ?, ?)",
+        (found.entry.version.writer, found.entry.version.lamport, place.feed, found.original, now),
+    )
+
+
+def _orphans(db: peewee.Database, feed: int) -> list[tuple[Version, bytes]]:
+    rows = db.execute_sql(
+        "SELECT writer, lamport, entry FROM orphans WHERE feed = ? ORDER BY lamport, writer LIMIT ?",
+        (feed, RESCUED_AT_ONCE),
+    ).fetchall()
+    return [(Version(writer, lamport), entry) for writer, lamport, entry in rows]

@@ -1,0 +1,57 @@
+"""Our own feed after a restore: doubted, brought up to what the peers have, and only then appended to again.
+
+1. Peers give back what they have of it and we lack; it is applied like anybody's entries.
+2. Own entries of a branch that was given up follow, unchanged, then the outbox.
+3. All of it is signed under a fork above every one that was ever seen, unless every instance of the chain has
+   confirmed that what it has is a part of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from crow_plugins.feed import Head
+from crow_plugins.replicator.entries import EntryIndex, Place
+from crow_plugins.replicator.entry import read
+from crow_plugins.replicator.own_feed import OwnFeed
+from crow_plugins.store import WriteTransaction
+
+
+def begin(transaction: WriteTransaction, own: OwnFeed, reason: str) -> None:
+    """Doubt our own feed: nothing more is appended, and what is written from now on has another writer's name."""
+    if own.state(transaction.db).suspect is None:
+        transaction.clock.renew()
+        own.doubt(transaction.db, reason)
+
+
+def finish(transaction: WriteTransaction, own: OwnFeed, forks_seen: Collection[int], *, all_agree: bool) -> Head:
+    """Append what waits and trust the feed again; returns the new head. The feed must be here in full.
+
+    `forks_seen` are those that any peer told of our feed; `all_agree` says that every instance of the chain that is
+    not revoked confirmed its copy to be a part of ours.
+    """
+    db = transaction.db
+    feed, index = own.feed(db), EntryIndex(db)
+    number = own.number(db)
+    waiting = [entry for entry in _waiting(transaction, number) if not index.places(read(entry).entry.version)]
+    if waiting:
+        first = own.append(db, waiting)
+        for seq, block in enumerate(waiting, first):
+            entry = read(block).entry
+            index.add(entry.table, entry.row_id, entry.version, Place(number, seq))
+    db.execute_sql("DELETE FROM outbox")
+    db.execute_sql("DELETE FROM orphans WHERE feed = ?", (number,))
+    if not all_agree:
+        head = feed.head
+        fork = max(head.fork + 1, *(seen + 1 for seen in forks_seen), transaction.now)
+        feed.storage.store(feed.truncate(head.length, fork, own.writer()))
+    own.trust(db)
+    return feed.head
+
+
+def _waiting(transaction: WriteTransaction, number: int) -> list[bytes]:
+    """Own entries that stand in no branch any more, in the order they were written, then the outbox."""
+    db = transaction.db
+    cut = db.execute_sql("SELECT entry FROM orphans WHERE feed = ? ORDER BY lamport, writer", (number,)).fetchall()
+    later = db.execute_sql("SELECT entry FROM outbox ORDER BY number").fetchall()
+    return [bytes(entry) for (entry,) in [*cut, *later]]

@@ -1,0 +1,98 @@
+"""After a revocation: what the revoked instance wrote past its cut-off is gone from every row it had touched.
+
+Refusing new blocks would not be enough, since instances heard different parts before they heard of the revocation:
+each row with an entry that counts no more is made anew from those that do, so all instances end equal.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+import peewee
+
+from crow_hooks import Entry
+from crow_plugins.replicator.entries import EntryIndex, Place
+from crow_plugins.replicator.entry import Read, Unreadable, read
+from crow_plugins.replicator.feed_storage import all_feeds, block_at
+from crow_plugins.replicator.trust import Trust
+from crow_plugins.store import WriteTransaction
+
+Row = tuple[str, str]
+
+
+def drop(transaction: WriteTransaction, own_id: str, trust: Trust, revoked: str) -> int:
+    """Rebuild every row that an instance touched with entries that count no more; returns how many rows that were."""
+    db = transaction.db
+    _drop_orphans(db, own_id, trust)
+    dropped = _dropped(db, trust, revoked)
+    index = EntryIndex(db)
+    for (table, row_id), found in dropped.items():
+        for place, entry in found:
+            index.remove(entry, place)
+        if transaction.shape(table) is not None:
+            counting = _entries(db, index, table, row_id)
+            transaction.rebuild(table, row_id, counting, [entry.version for _, entry in found])
+    _drop_parked(db, trust)
+    return len(dropped)
+
+
+def vanishing(db: peewee.Database, trust: Trust, revoked: str) -> list[Row]:
+    """The rows that a revocation would rebuild, for the command that asks first."""
+    return sorted(_dropped(db, trust, revoked))
+
+
+def _dropped(db: peewee.Database, trust: Trust, revoked: str) -> dict[Row, list[tuple[Place, Entry]]]:
+    """Entries that count no more, by row: in the revoked one's own feed, or rescued from it."""
+    dropped: dict[Row, list[tuple[Place, Entry]]] = defaultdict(list)
+    whose = {feed.number: feed.instance_id for feed in all_feeds(db)}
+    for place in _places(db, revoked, whose):
+        found = read(block_at(db, place.feed, place.seq))
+        if not trust.counts(found, whose[place.feed], place.seq):
+            dropped[found.entry.table, found.entry.row_id].append((place, found.entry))
+    return dropped
+
+
+def _places(db: peewee.Database, revoked: str, whose: dict[int, str]) -> Iterator[Place]:
+    """Every block that is by the revoked instance, or stands in its feed."""
+    numbers = [number for number, instance_id in whose.items() if instance_id == revoked]
+    rows = db.execute_sql(
+        "SELECT feed, seq FROM feed_entries WHERE writer IN (SELECT number FROM writers WHERE name LIKE ?) "
+        "UNION SELECT feed, seq FROM feed_entries WHERE feed IN (SELECT value FROM json_each(?))",
+        (f"{revoked}.%", str(numbers)),
+    ).fetchall()
+    return (Place(feed, seq) for feed, seq in rows)
+
+
+def _entries(db: peewee.Database, index: EntryIndex, table: str, row_id: str) -> list[Entry]:
+    """What still counts of a row; entries that only wait to be appended to our own feed count as well."""
+    blocks = [block_at(db, place.feed, place.seq) for place in index.history(table, row_id)]
+    waiting = db.execute_sql("SELECT entry FROM outbox UNION ALL SELECT entry FROM orphans").fetchall()
+    entries = {found.entry.version: found.entry for found in _readable([*blocks, *(entry for (entry,) in waiting)])}
+    return [entry for entry in entries.values() if (entry.table, entry.row_id) == (table, row_id)]
+
+
+def _readable(blocks: Iterable[bytes]) -> Iterator[Read]:
+    for block in blocks:
+        try:
+            yield read(block)
+        except Unreadable:
+            continue
+
+
+def _drop_orphans(db: peewee.Database, own_id: str, trust: Trust) -> None:
+    for (block,) in db.execute_sql("SELECT entry FROM orphans").fetchall():
+        entry = read(block).entry
+        if not trust.counts_rescued(entry, own_id):
+            version = entry.version
+            db.execute_sql("DELETE FROM orphans WHERE writer = ? AND lamport = ?", (version.writer, version.lamport))
+
+
+def _drop_parked(db: peewee.Database, trust: Trust) -> None:
+    rows = db.execute_sql(
+        "SELECT feed, seq, instance_id FROM parked_entries JOIN feeds ON feeds.number = feed"
+    ).fetchall()
+    for feed, seq, instance_id in rows:
+        end = trust.revoked.get(instance_id)
+        if end is not None and seq >= end.feed.length:
+            db.execute_sql("DELETE FROM parked_entries WHERE feed = ? AND seq = ?", (feed, seq))

@@ -1,0 +1,118 @@
+"""A machine whose database went back: it takes its own feed back, goes on, and nothing that was written is lost."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from crow_plugins import store
+from tests.replicator.chain import Machine, carry, chain, exchange, introduce, reopen
+from tests.store.world import ROW
+
+ROWS = [f"{number:08d}-0000-4000-8000-000000000000" for number in range(10)]
+
+
+def backup(machine: Machine, to: Path) -> Path:
+    machine.rows("SELECT 1")
+    with machine.store.transaction() as transaction:
+        transaction.db.execute_sql("SELECT 1")
+    to.mkdir()
+    machine.store.close()
+    for file in machine.store.path.parent.glob("crow.db*"):
+        shutil.copy(file, to / file.name)
+    return to
+
+
+def restored(machine: Machine, saved: Path, *others: Machine) -> Machine:
+    machine.store.close()
+    home = machine.store.path.parent
+    for file in home.glob("crow.db*"):
+        file.unlink()
+    for file in saved.glob("crow.db*"):
+        shutil.copy(file, home / file.name)
+    # A snapshot of a whole machine shows in its clocks at least, and that gives its writes a name of their own.
+    again = reopen(home, machine.keyring, machine=lambda: store.Machine("boot", -3600.0))
+    introduce(again, *others)
+    return again
+
+
+def settle(*machines: Machine) -> None:
+    """Exchange and rescue until nothing is new."""
+    for _ in range(4):
+        exchange(machines)
+        for one in machines:
+            for other in machines:
+                if one is not other:
+                    one.rescue(other)
+
+
+def texts(machine: Machine) -> dict[object, object]:
+    return dict(machine.rows("SELECT id, text FROM things"))  # type: ignore[arg-type]
+
+
+def test_a_restored_machine_takes_its_feed_back_and_goes_on(tmp_path: Path) -> None:
+    with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
+        grackle.write("before", ROWS[0])
+        saved = backup(grackle, tmp_path / "saved")
+        grackle = reopen(tmp_path / "grackle", grackle.keyring)
+        introduce(grackle, swan)
+        grackle.write("after", ROWS[1])
+        carry(grackle, swan)
+        grackle = restored(grackle, saved, swan)
+        grackle.doubt()
+        grackle.write("meanwhile", ROWS[2])
+        assert len(grackle.blocks()) == 1
+        grackle.heal(swan)
+        assert len(grackle.blocks()) == 3
+        assert texts(grackle) == {ROWS[0]: "before", ROWS[1]: "after", ROWS[2]: "meanwhile"}
+        settle(grackle, swan)
+        assert grackle.things() == swan.things()
+        grackle.store.close()
+
+
+def test_two_branches_of_one_feed_end_in_one_history_with_both(tmp_path: Path) -> None:
+    with chain(tmp_path, "grackle", "swan", "heron") as [grackle, swan, heron]:
+        grackle.write("before", ROWS[0])
+        saved = backup(grackle, tmp_path / "saved")
+        grackle = reopen(tmp_path / "grackle", grackle.keyring)
+        introduce(grackle, swan, heron)
+        for number in range(1, 5):
+            grackle.write(f"old {number}", ROWS[number])
+        grackle.write("the old one", ROW)
+        carry(grackle, swan)
+        grackle = restored(grackle, saved, swan, heron)
+        grackle.write("unseen by the seal", ROWS[6])  # one step into another branch before anybody notices
+        carry(grackle, heron)
+        grackle.doubt()
+        grackle.write("the new one", ROW)
+        grackle.heal(swan, heron)
+        settle(grackle, swan, heron)
+        assert grackle.things() == swan.things() == heron.things()
+        for number in range(1, 5):
+            assert texts(grackle)[ROWS[number]] == f"old {number}"
+        assert texts(grackle)[ROWS[6]] == "unseen by the seal"
+        conflicts = grackle.rows("SELECT local_data, remote_data FROM sync_conflicts WHERE resolved = 0")
+        assert len(conflicts) == 1
+        assert all(text in str(conflicts[0]) for text in ("the old one", "the new one"))
+        assert swan.rows("SELECT count(*) FROM orphans") == [(0,)]
+        grackle.store.close()
+
+
+def test_a_write_after_a_restore_never_has_the_name_of_one_that_was_lost(tmp_path: Path) -> None:
+    with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
+        grackle.write("before")
+        saved = backup(grackle, tmp_path / "saved")
+        grackle = reopen(tmp_path / "grackle", grackle.keyring)
+        introduce(grackle, swan)
+        grackle.write("lost?")
+        carry(grackle, swan)
+        grackle = restored(grackle, saved, swan)
+        grackle.doubt()
+        grackle.write("new")
+        grackle.heal(swan)
+        settle(grackle, swan)
+        names = swan.rows("SELECT name, lamport FROM writers")
+        assert len(names) == 2
+        assert grackle.things() == swan.things()
+        assert len(grackle.rows("SELECT id FROM sync_conflicts WHERE resolved = 0")) == 1
+        grackle.store.close()
