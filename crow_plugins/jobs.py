@@ -8,45 +8,18 @@ passed over, one that raises is logged and runs again at its next time.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from crow_hooks import Job
+from crow_plugins.lease import Lease
 
 if TYPE_CHECKING:
     from crow_plugins.host import Host
 
 log = logging.getLogger(__name__)
-
-
-class Lease:
-    """The right to run a home's jobs: taken when free, kept until the process ends or lets go."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor: int | None = None
-
-    def held(self) -> bool:
-        """Whether it is ours, taking it if nobody has it."""
-        if self._descriptor is None:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                return False
-            self._descriptor = descriptor
-        return True
-
-    def release(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
 
 
 class Jobs:

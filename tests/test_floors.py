@@ -25,17 +25,8 @@ PLUGINS = {
 FLOORS = [
     {"feed", "causality", "identity", "token"},
     {
-        "store",
-        "dispatch",
-        "manifest",
-        "config",
-        "keyring",
-        "files",
-        "bearer",
-        "units",
-        "overrides",
-        "outbound",
-        "fulltext",
+        *("store", "dispatch", "manifest", "config", "keyring", "files", "bearer", "units", "overrides"),
+        *("premises", "lease", "running", "outbound", "fulltext", "joining"),
     },
     PLUGINS,
 ]

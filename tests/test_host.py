@@ -17,7 +17,8 @@ from crow_plugins.dispatch import BadPlugin
 from crow_plugins.gateway import application
 from crow_plugins.handle import Handle, NotOffered
 from crow_plugins.host import Host
-from crow_plugins.jobs import Jobs, Lease
+from crow_plugins.jobs import Jobs
+from crow_plugins.lease import Lease
 from crow_plugins.manifest import ManifestError, Place, Plugin
 from crow_plugins.premises import PREMISES
 from tests.gateway_process import crow

@@ -1,0 +1,184 @@
+"""Many feeds between two peers over one connection: each has a channel of its own, and its turn.
+
+    session = Replication(wire)
+    session.offer(key)                       for every feed that is held here, as soon as the peer is welcome
+    session.receive_data(data)               bytes of the transport, 64 KiB at a time
+    for event in session.hear(): …           what is not of a feed: the caller's own channels, the end
+    events = session.work(shelf)             everything that touches storage, in the caller's transaction
+    send(session.data_to_send())
+
+Only `work` reads or stores. A peer gets no word of a feed whose key it has not shown to know; feeds that it offers and
+that are not held here are declined.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Protocol
+
+from crow_plugins.feed import capability, messages
+from crow_plugins.feed.channels import Channel, Close, Closed, Message, Offered, Open, Opened
+from crow_plugins.feed.core import Feed
+from crow_plugins.feed.errors import RemoteProtocolError, WrongState
+from crow_plugins.feed.exchange import Exchange, FeedEvent
+from crow_plugins.feed.hashing import discovery_key
+from crow_plugins.feed.storage import Batch
+from crow_plugins.feed.wire import Command, Event, Wire
+
+
+class Shelf(Protocol):
+    """Where the feeds lie, within one transaction."""
+
+    def feed(self, key: bytes) -> Feed:
+        """A feed that was offered."""
+
+    def store(self, feed: Feed, batch: Batch) -> None:
+        """Keep what was checked."""
+
+
+class Replication:
+    """One side of one connection."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._offered: dict[Channel, Exchange] = {}
+        self._open: deque[Exchange] = deque()  # in turn
+        self._out: list[bytes] = []
+
+    @property
+    def wire(self) -> Wire:
+        return self._wire
+
+    @property
+    def keys(self) -> frozenset[bytes]:
+        """The feeds that both sides have opened."""
+        return frozenset(exchange.key for exchange in self._open)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `work` has anything to do without new data."""
+        return any(exchange.has_work for exchange in self._open)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something is still on its way here."""
+        return any(exchange.is_behind for exchange in self._open)
+
+    def offer(self, key: bytes, *, upload: bool = True) -> None:
+        """Replicate a feed with the peer, now or once the peer has it too; again, to change whether it is given.
+
+        Raises `WrongState` before the peer is known.
+        """
+        channel = _channel(key)
+        known = self._offered.get(channel)
+        if known is not None:
+            known.upload = upload
+            return
+        opening = self._opening(channel, key)
+        self._offered[channel] = Exchange(key, upload=upload)
+        self.say(opening)
+
+    def withdraw(self, key: bytes) -> None:
+        """End the exchange of a feed."""
+        channel = _channel(key)
+        if channel in self._offered:
+            self._end(self._offered.pop(channel))
+            self.say(Close(channel))
+
+    def say(self, *commands: Command) -> None:
+        """Send what is not of a feed: the caller's own channels, a keep-alive."""
+        self._out.append(self._wire.send(*commands))
+
+    def receive_data(self, data: bytes) -> None:
+        """Take what came; no bytes at all mean the end."""
+        self._wire.receive_data(data)
+
+    def hear(self) -> list[Event]:
+        """What happened that is not of a feed. Raises a `RemoteProtocolError`, then always."""
+        heard: list[Event] = []
+        while (event := self._wire.next_event()) is not None:
+            try:
+                ours = self._heard(event)
+            except RemoteProtocolError as error:
+                self._wire.refuse(error)
+                raise
+            if not ours:
+                heard.append(event)
+        return heard
+
+    def work(self, shelf: Shelf, only: Iterable[bytes] | None = None) -> list[FeedEvent]:
+        """Do what the peer's messages call for, and say what is new of the feeds; each feed has its turn.
+
+        Everything that touches storage. Raises a `RemoteProtocolError`; then roll back, and end the connection. Also
+        after a transaction that did not commit for another reason, the connection must end.
+        """
+        wanted = None if only is None else set(only)
+        events: list[FeedEvent] = []
+        for _ in range(len(self._open)):
+            exchange = self._open[0]
+            self._open.rotate(-1)
+            if wanted is None or exchange.key in wanted or exchange.has_work:
+                events += self._work(exchange, shelf)
+        return events
+
+    def data_to_send(self) -> bytes:
+        """Bytes for the peer: all that is due."""
+        out, self._out = self._out, []
+        return b"".join([*out, self._wire.data_to_send()])
+
+    # ---- below ----------------------------------------------------------------------------------
+
+    def _work(self, exchange: Exchange, shelf: Shelf) -> list[FeedEvent]:
+        try:
+            say, events = exchange.work(shelf.feed(exchange.key), shelf.store)
+        except RemoteProtocolError as error:
+            self._wire.refuse(error)
+            raise
+        if say:
+            channel = _channel(exchange.key)
+            self._out.append(self._wire.send(*(Message(channel, *messages.encode(each)) for each in say)))
+        return events
+
+    def _heard(self, event: Event) -> bool:
+        """Take what is of a feed; False for what is not."""
+        if not isinstance(event, Offered | Opened | Message | Closed) or event.channel.protocol != messages.PROTOCOL:
+            return False
+        channel = event.channel
+        exchange = self._offered.get(channel)
+        match event:
+            case Offered() if exchange is None:
+                self.say(Close(channel))
+            case Offered(handshake=handshake) if exchange is not None:
+                self._check(handshake, exchange)
+                self.say(self._opening(channel, exchange.key))
+            case Opened(handshake=handshake) if exchange is not None:
+                self._check(handshake, exchange)
+                self._open.append(exchange)
+            case Message(type=type, payload=payload) if exchange is not None:
+                message = messages.decode(type, payload)
+                if message is not None:
+                    exchange.take(message)
+            case Closed() if exchange is not None:  # the peer may have it later, and asks then
+                self._end(exchange)
+                self._offered[channel] = Exchange(exchange.key, upload=exchange.upload)
+        return True
+
+    def _opening(self, channel: Channel, key: bytes) -> Open:
+        session = self._wire.session
+        if session is None:
+            raise WrongState("the peer is not known yet")
+        return Open(channel, capability.prove(session.handshake_hash, self._wire.initiator, key))
+
+    def _check(self, handshake: bytes, exchange: Exchange) -> None:
+        session = self._wire.session
+        assert session is not None
+        capability.verify(handshake, session.handshake_hash, not self._wire.initiator, exchange.key)
+
+    def _end(self, exchange: Exchange) -> None:
+        if exchange in self._open:
+            self._open.remove(exchange)
+
+
+def _channel(key: bytes) -> Channel:
+    return Channel(messages.PROTOCOL, discovery_key(key))
