@@ -16,7 +16,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 from pydantic import ValidationError
 
-from crow_hooks import Command, CrowError
+from crow_hooks import Answer, Command, CrowError
 from crow_plugins import __version__
 from crow_plugins.cli import (
     assistants,
@@ -24,6 +24,7 @@ from crow_plugins.cli import (
     doctor,
     gateway,
     identity,
+    joining,
     logs,
     plugins,
     searching,
@@ -74,7 +75,20 @@ def _command_line(arguments: Sequence[str]) -> Iterator[App]:
     environment = _environment()
     configure(environment)
     app = App(name="crow", help=HELP, version=__version__, suppress_keyboard_interrupt=False, help_format="plaintext")
-    for room in (starting, gateway, searching, transfer, backup, assistants, identity, plugins, doctor, service, logs):
+    for room in (
+        starting,
+        gateway,
+        searching,
+        transfer,
+        backup,
+        assistants,
+        identity,
+        joining,
+        plugins,
+        doctor,
+        service,
+        logs,
+    ):
         room.add_to(app)
 
     app.register_install_completion_command(help="Let the shell complete this command's words.")
@@ -91,7 +105,9 @@ def _command_line(arguments: Sequence[str]) -> Iterator[App]:
         command, bound, extras = app.parse_args(tokens, exit_on_error=False, print_error=False)
         given = {"terminal": terminal} if "terminal" in extras else {}
         result = command(*bound.args, **bound.kwargs, **given)
-        if result is not None:
+        if isinstance(result, Answer):
+            terminal.answer(result.value, result.text)
+        elif result is not None:
             terminal.answer(result, result if isinstance(result, str) else None)
 
     with _plugin_commands(app, arguments, environment):

@@ -117,6 +117,11 @@ class Exchange:
         return not (self._filed or self._requests or self._asked)
 
     @property
+    def will_store(self) -> bool:
+        """Whether blocks or proofs are filed."""
+        return any(isinstance(message, Data) for message in self._filed)
+
+    @property
     def is_behind(self) -> bool:
         """Whether something is still on its way here."""
         return bool(self._asked or self._waiting or self._search)

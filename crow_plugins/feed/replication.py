@@ -3,7 +3,7 @@
     session = Replication(wire)
     session.offer(key)                       for every feed that is held here, as soon as the peer is welcome
     session.receive_data(data)               bytes of the transport, 64 KiB at a time
-    for event in session.hear(): …           what is not of a feed: the caller's own channels, the end
+    while (event := session.next_event()): … what is not of a feed: the caller's own channels, the end
     events = session.work(shelf)             everything that touches storage, in the caller's transaction
     send(session.data_to_send())
 
@@ -61,6 +61,11 @@ class Replication:
         return any(exchange.has_work for exchange in self._open)
 
     @property
+    def will_store(self) -> bool:
+        """Whether `work` has anything to store, and not only to read."""
+        return any(exchange.will_store for exchange in self._open)
+
+    @property
     def is_behind(self) -> bool:
         """Whether something is still on its way here."""
         return any(exchange.is_behind for exchange in self._open)
@@ -94,9 +99,11 @@ class Replication:
         """Take what came; no bytes at all mean the end."""
         self._wire.receive_data(data)
 
-    def hear(self) -> list[Event]:
-        """What happened that is not of a feed. Raises a `RemoteProtocolError`, then always."""
-        heard: list[Event] = []
+    def next_event(self) -> Event | None:
+        """What happened next that is not of a feed; None when more bytes are needed.
+
+        Handle each before asking for the next. Raises a `RemoteProtocolError`, then always.
+        """
         while (event := self._wire.next_event()) is not None:
             try:
                 ours = self._heard(event)
@@ -104,8 +111,8 @@ class Replication:
                 self._wire.refuse(error)
                 raise
             if not ours:
-                heard.append(event)
-        return heard
+                return event
+        return None
 
     def work(self, shelf: Shelf, only: Iterable[bytes] | None = None) -> list[FeedEvent]:
         """Do what the peer's messages call for, and say what is new of the feeds; each feed has its turn.

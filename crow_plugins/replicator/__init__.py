@@ -1,0 +1,72 @@
+"""The replicator: what is written on one instance is on all of them, in the end and in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from crow_hooks import REGISTRY, REPLICATION, Change, Check, Command, Crow, ServiceKey, Tables, Transaction, hookimpl
+from crow_plugins.premises import PREMISES
+from crow_plugins.replicator import feed_schema, schema
+from crow_plugins.replicator.checks import checks
+from crow_plugins.replicator.conflicts import Conflicts
+from crow_plugins.replicator.sync import InstanceSyncManager
+
+if TYPE_CHECKING:
+    from fastmcp import FastMCP
+    from starlette.routing import BaseRoute
+
+SYNC: ServiceKey[InstanceSyncManager] = ServiceKey("sync")
+
+
+@hookimpl
+def setup(crow: Crow) -> None:
+    sync = InstanceSyncManager(crow, crow.service(PREMISES), crow.service(REGISTRY))
+    crow.provide(SYNC, sync)
+    crow.provide(REPLICATION, sync)
+
+
+@hookimpl
+def register_tables(crow: Crow) -> Tables:
+    return Tables(migrations=(feed_schema.MIGRATION + schema.MIGRATION,))
+
+
+@hookimpl
+def on_local_write(crow: Crow, change: Change, transaction: Transaction) -> None:
+    crow.service(SYNC).local_write(change, transaction)
+
+
+@hookimpl
+def register_server(crow: Crow) -> FastMCP:
+    from crow_plugins.replicator.tools import replicator_tools  # FastMCP is imported when it is served only
+
+    return replicator_tools(crow.instance.id, crow.service(SYNC), crow.service(REGISTRY), Conflicts(crow))
+
+
+@hookimpl
+def register_routes(crow: Crow) -> Sequence[BaseRoute]:
+    from crow_plugins.replicator.routes import routes
+
+    return routes(crow.service(SYNC))
+
+
+@hookimpl
+def register_commands(crow: Crow) -> Sequence[Command]:
+    from crow_plugins.replicator.commands import commands
+
+    return commands(crow.instance.id, crow.service(SYNC), Conflicts(crow))
+
+
+@hookimpl
+def register_checks(crow: Crow) -> Sequence[Check]:
+    return checks(crow, crow.service(SYNC).own)
+
+
+@hookimpl
+async def startup(crow: Crow) -> None:
+    await crow.service(SYNC).start()
+
+
+@hookimpl
+async def shutdown(crow: Crow) -> None:
+    await crow.service(SYNC).stop()

@@ -77,6 +77,15 @@ class PeerRevoked(MembershipRefused):
         super().__init__("the peer was revoked; it may join again as a new instance")
 
 
+class Quarantined(MembershipRefused):
+    """The peer sent false entries again and again."""
+
+    code = "peer_quarantined"
+
+    def __init__(self) -> None:
+        super().__init__("the peer is shut out, since it sent false entries; let it in again with: crow sync now")
+
+
 @dataclass(frozen=True, slots=True)
 class Introduction:
     """What a peer said, checked: who it is, and what it knows of the chain."""

@@ -50,6 +50,11 @@ class OwnFeed:
     def feed(self, db: peewee.Database) -> Feed:
         return created(self._feed_key, DatabaseStorage(db, self.number(db)))
 
+    def held(self, db: peewee.Database) -> Feed | None:
+        """The feed as it is here, in a database that may be read only; None before the first write."""
+        number = find_feed(db, self.key)
+        return None if number is None else created(self._feed_key, DatabaseStorage(db, number))
+
     def append(self, db: peewee.Database, blocks: Sequence[bytes]) -> int:
         """Append under one signature, inside the caller's transaction; returns the seq of the first block."""
         feed = self.feed(db)

@@ -52,6 +52,12 @@ MIGRATION = """
         at          INTEGER NOT NULL
     );
 
+    -- Peers that sent too much of it: nobody listens to them until a person says so.
+    CREATE TABLE quarantine (
+        peer_id TEXT    PRIMARY KEY,
+        since   INTEGER NOT NULL
+    );
+
     -- Local entries, byte for byte, that wait until this instance may append to its feed again.
     CREATE TABLE outbox (
         number  INTEGER PRIMARY KEY,

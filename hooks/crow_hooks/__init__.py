@@ -26,6 +26,7 @@ from crow_hooks.services import (
     SyncProgress,
 )
 from crow_hooks.types import (
+    Answer,
     Change,
     Check,
     Column,
@@ -56,6 +57,7 @@ __all__ = [
     "REGISTRY",
     "REPLICATION",
     "SUMMARIES",
+    "Answer",
     "CachedSummary",
     "CallAnswer",
     "CallFailure",

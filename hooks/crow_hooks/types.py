@@ -201,10 +201,18 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command answers: a JSON value for `--json`, and text for a person."""
+
+    value: object
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """A subcommand of `crow`: a function whose annotated parameters become its arguments.
 
-    It prints by returning: text for a person, or any JSON value for `--json`.
+    It prints by returning: an `Answer`, or only text, or only a JSON value.
     """
 
     name: str

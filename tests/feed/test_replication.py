@@ -64,11 +64,10 @@ class Side:
                 self.session.offer(feed.key, upload=upload)
 
     def turn(self) -> None:
-        for event in self.session.hear():
+        while (event := self.session.next_event()) is not None:
             if isinstance(event, Secured):
                 for key in self.feeds:
                     self.session.offer(key)
-        self.session.hear()
         self.events += self.session.work(self)
 
 

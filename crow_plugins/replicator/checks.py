@@ -1,0 +1,60 @@
+"""What `crow doctor` asks of the replicator: is our feed whole, is anything parked, refused or doubted."""
+
+from __future__ import annotations
+
+from crow_hooks import Check, Crow, CrowError, Finding
+from crow_plugins.replicator.feed_storage import all_feeds
+from crow_plugins.replicator.own_feed import OwnFeed
+from crow_plugins.replicator.rejections import quarantined
+
+
+def checks(crow: Crow, own: OwnFeed) -> list[Check]:
+    return [
+        Check("feed", lambda: _feed(crow, own)),
+        Check("parked", lambda: _parked(crow)),
+        Check("peers", lambda: _peers(crow)),
+    ]
+
+
+def _feed(crow: Crow, own: OwnFeed) -> Finding:
+    """The signature over the head, and whether we may append."""
+    with crow.read() as db:
+        state = own.state(db)
+        feed = own.held(db)
+        if feed is None:
+            return Finding(True, "nothing was written yet")
+        try:
+            feed.check()
+        except CrowError as error:
+            return Finding(
+                False, f"this instance's feed is damaged: {error}", "restore the newest backup of the database"
+            )
+        length = feed.head.length
+    if state.suspect:
+        remedy = "run crow serve while the other machines are on; what is written meanwhile waits in the outbox"
+        return Finding(False, f"this instance does not append to its feed: {state.suspect}", remedy)
+    return Finding(True, f"{length} entries, signed")
+
+
+def _parked(crow: Crow) -> Finding:
+    with crow.read() as db:
+        rows = db.execute_sql(
+            "SELECT reason, count(*), min(detail) FROM parked_entries GROUP BY reason ORDER BY 2 DESC"
+        ).fetchall()
+    if not rows:
+        return Finding(True, "no entry waits to be applied")
+    reason, count, detail = rows[0]
+    return Finding(False, f"{sum(row[1] for row in rows)} entries wait ({reason}: {count})", str(detail))
+
+
+def _peers(crow: Crow) -> Finding:
+    with crow.read() as db:
+        shut_out = sorted(quarantined(db))
+        frozen = [feed.instance_id for feed in all_feeds(db) if feed.frozen]
+    if shut_out:
+        remedy = "look after those machines, then let them in again: crow sync now INSTANCE"
+        return Finding(False, f"peers that sent false entries are shut out: {', '.join(shut_out)}", remedy)
+    if frozen:
+        remedy = "run crow serve on those machines while this one is on: they mend it themselves"
+        return Finding(False, f"two branches of one feed are known, of {', '.join(frozen)}", remedy)
+    return Finding(True, "no peer is shut out")

@@ -1,0 +1,137 @@
+"""`crow sync`: how far the machines are with each other, and conflicts settled by a person."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from crow_hooks import Answer, Command, Invalid, Resolution
+from crow_plugins.replicator.conflicts import ConflictRecord, Conflicts
+from crow_plugins.replicator.sync import InstanceSyncManager
+from crow_plugins.replicator.tools import conflict_answer, status_text, sync_answer
+
+
+def commands(own_id: str, sync: InstanceSyncManager, conflicts: Conflicts) -> Sequence[Command]:
+    return [
+        Command("status", _status(own_id, sync, conflicts), group="sync"),
+        Command("now", _now(sync), group="sync"),
+        Command("conflicts", _conflicts(conflicts), group="sync"),
+        Command("show", _show(conflicts), group="sync"),
+        Command("resolve", _resolve(conflicts), group="sync"),
+    ]
+
+
+def _status(own_id: str, sync: InstanceSyncManager, conflicts: Conflicts) -> Callable[..., object]:
+    def status() -> object:
+        """Show how far this machine and the others are with each other's changes."""
+        answer = sync_answer(own_id, sync, conflicts)
+        return Answer(answer.model_dump(), status_text(answer))
+
+    return status
+
+
+def _now(sync: InstanceSyncManager) -> Callable[..., object]:
+    def now(
+        instance: str | None = None,
+        /,
+        *,
+        wait: Annotated[float, Parameter(help="How many seconds to wait for it.")] = 30.0,
+    ) -> object:
+        """Connect to the other machines, and wait until their changes are here; lets a peer in that was shut out.
+
+        Parameters
+        ----------
+        instance
+            Only this one, by id or name.
+        """
+        progress = asyncio.run(sync.sync_once(instance, wait))
+        text = "Everything is here." if progress.complete else f"{progress.remaining} entries are still to come."
+        return Answer(asdict(progress), text)
+
+    return now
+
+
+def _conflicts(conflicts: Conflicts) -> Callable[..., object]:
+    def list_conflicts(
+        *,
+        table: Annotated[str | None, Parameter(help="Only of this table.")] = None,
+        settled: Annotated[bool, Parameter(help="Those that are settled too.", negative=())] = False,
+        limit: Annotated[int, Parameter(help="How many at the most.")] = 50,
+    ) -> object:
+        """List rows that were changed on two machines without their knowing of each other."""
+        page = conflicts.list(table=table, unresolved_only=not settled, limit=limit)
+        items = [conflict_answer(record).model_dump() for record in page.items]
+        text = "\n".join(_line(record) for record in page.items) or "There is no conflict."
+        return Answer({"items": items, "total": page.total}, text)
+
+    return list_conflicts
+
+
+def _show(conflicts: Conflicts) -> Callable[..., object]:
+    def show(conflict: str, /) -> object:
+        """Show both versions of a conflict, and what they go back to.
+
+        Parameters
+        ----------
+        conflict
+            Its id.
+        """
+        record, sides = conflicts.get(conflict), conflicts.sides(conflict)
+        answer = conflict_answer(record, sides.base if sides else None)
+        parts = {"here": answer.local, "other": answer.remote, "before": answer.base}
+        rows = [f"{field}:\n{_values(field, parts)}" for field in answer.fields]
+        return Answer(answer.model_dump(), "\n".join([_line(record), *rows]))
+
+    return show
+
+
+def _resolve(conflicts: Conflicts) -> Callable[..., object]:
+    def resolve(
+        conflict: str,
+        resolution: Literal["local", "remote", "merge"],
+        /,
+        *,
+        data: Annotated[str | None, Parameter(help="For a merge: a JSON object of the fields that change.")] = None,
+    ) -> object:
+        """Settle a conflict on every machine.
+
+        Parameters
+        ----------
+        conflict
+            Its id.
+        resolution
+            local keeps the version shown here, remote takes the other one, merge takes local with --data over it.
+        """
+        settled = conflicts.resolve(conflict, Resolution(resolution, _object(data)), by="person")
+        return Answer(conflict_answer(settled).model_dump(), _line(settled))
+
+    return resolve
+
+
+def _object(data: str | None) -> dict[str, object] | None:
+    if data is None:
+        return None
+    try:
+        value = json.loads(data)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise Invalid('--data is no JSON object; give the fields that change, as {"content": "…"}')
+    return value
+
+
+def _line(record: ConflictRecord) -> str:
+    state = f"settled: {record.resolution}" if record.resolution else "open"
+    what = "one side deleted the row" if record.op == "delete" else ", ".join(record.fields)
+    return f"{record.id}  {state}  {record.table} {record.row_id}  {what}"
+
+
+def _values(field: str, parts: dict[str, dict[str, object] | None]) -> str:
+    return "\n".join(
+        f"  {side:7}{json.dumps(data.get(field), ensure_ascii=False)}" for side, data in parts.items() if data
+    )

@@ -1,0 +1,122 @@
+"""Who is dialled and when: every instance with an address that is not connected, again and again, ever less often.
+
+One process of a home dials; which one, a lease decides. Any process may take connections in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Callable
+
+from crow_hooks import CrowError, InstanceRegistry, KnownInstance
+from crow_plugins.lease import Lease
+from crow_plugins.outbound import urls
+from crow_plugins.outbound.calling import system_tls
+from crow_plugins.outbound.urls import GatewayUrl, Zone
+from crow_plugins.replicator.link import Link
+from crow_plugins.replicator.transport import ByteStream, dial
+
+log = logging.getLogger(__name__)
+
+FIRST_SECONDS, LAST_SECONDS = 0.5, 60.0  # between two tries
+LOOK_SECONDS = 1.0
+
+
+class Dialler:
+    """Dials from `start` to `stop`, on the event loop."""
+
+    def __init__(
+        self,
+        registry: InstanceRegistry,
+        lease: Lease,
+        connected: Callable[[], frozenset[str]],
+        converse: Callable[[ByteStream], asyncio.Task[Link]],
+    ) -> None:
+        """`converse` holds a connection to its end; `connected` has the ids of who is connected by anybody's doing."""
+        self._registry, self._lease, self._connected, self._converse = registry, lease, connected, converse
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._now: dict[str, asyncio.Event] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._tls: ssl.SSLContext | None = None
+
+    def start(self) -> None:
+        self._looking = asyncio.create_task(self._look())
+
+    async def stop(self) -> None:
+        tasks = [*self._tasks.values(), *([self._looking] if self._looking else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._lease.release()
+
+    def dial_now(self, instance_id: str | None) -> None:
+        """Do not wait for the next try. On the event loop."""
+        for known, event in self._now.items():
+            if instance_id in (None, known):
+                event.set()
+
+    async def _look(self) -> None:
+        """Begin with who is new, end with who is gone."""
+        while True:
+            wanted = {other.instance.id for other in self._registry.others() if _is_dialled(other)}
+            if not self._lease.held():
+                wanted = set()
+            for instance_id in self._tasks.keys() - wanted:
+                self._tasks.pop(instance_id).cancel()
+                self._now.pop(instance_id, None)
+            for instance_id in wanted - self._tasks.keys():
+                self._now[instance_id] = asyncio.Event()
+                self._tasks[instance_id] = asyncio.create_task(self._dial_always(instance_id))
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _dial_always(self, instance_id: str) -> None:
+        wait = FIRST_SECONDS
+        while True:
+            other = next((each for each in self._registry.others() if each.instance.id == instance_id), None)
+            if other is not None and instance_id not in self._connected():
+                held = await self._dial(other)
+                wait = FIRST_SECONDS if held else min(2 * wait, LAST_SECONDS)
+            await self._pause(instance_id, wait * random.uniform(0.75, 1.25))  # noqa: S311  # spreads load, hides nothing
+
+    async def _pause(self, instance_id: str, seconds: float) -> None:
+        event = self._now[instance_id]
+        event.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            return
+
+    async def _dial(self, other: KnownInstance) -> bool:
+        """One connection to its end; whether the peer was who it should be."""
+        assert other.gateway_url is not None
+        name = other.instance.name
+        try:
+            url = urls.parse(other.gateway_url)
+            stream = await dial(url, self._zones(), await self._context(url))
+        except CrowError as error:
+            log.debug("peer cannot be dialled name=%s reason=%s", name, error)
+            return False
+        link = await self._converse(stream)
+        if link.peer is None or link.peer.id != other.instance.id:
+            log.warning("another instance answers at the address of %s: %s", name, link.refused or "no introduction")
+            return False
+        return True
+
+    def _zones(self) -> frozenset[Zone]:
+        return frozenset(Zone(zone) for zone in self._registry.zones)
+
+    async def _context(self, url: GatewayUrl) -> ssl.SSLContext | None:
+        if url.scheme != "https":
+            return None
+        if self._tls is None:
+            self._tls = await asyncio.to_thread(system_tls)
+        return self._tls
+
+
+def _is_dialled(other: KnownInstance) -> bool:
+    return other.gateway_url is not None and not other.revoked and not other.hidden

@@ -1,0 +1,226 @@
+"""One connection to one peer, from its first byte to its end.
+
+What comes is taken in turns, each on a worker thread and within one transaction: bytes in, checked, stored, answered,
+bytes out. Between the turns nothing is shared with anybody. The peer is let in once it has shown its certificate;
+before that it may send a handshake and its introduction, within a few seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from crow_plugins.feed.channels import Closed, Message, Offered, Open, Opened
+from crow_plugins.feed.exchange import FeedEvent
+from crow_plugins.feed.replication import Replication
+from crow_plugins.feed.secret_stream import RANDOM_BYTES, Ended, Secured
+from crow_plugins.feed.wire import Event, KeepAlive, Wire
+from crow_plugins.identity.certificate import Certificate
+from crow_plugins.identity.keys import KeyPair
+from crow_plugins.replicator import membership
+from crow_plugins.replicator.membership import Introduction, MembershipRefused
+from crow_plugins.replicator.transport import ByteStream
+
+log = logging.getLogger(__name__)
+
+WELCOME_SECONDS = 5.0  # for handshake and introduction together
+KEEP_ALIVE_SECONDS = 5.0
+SILENCE_SECONDS = 16.0  # three keep-alives that did not come
+SLICE_BYTES = 64 * 1024
+UNREAD_MAX = 16  # pieces that came and wait for their turn
+
+
+class Signal(Enum):
+    """What a turn is for, besides bytes."""
+
+    FEEDS_GREW = auto()
+    CHAIN_CHANGED = auto()
+    KEEP_ALIVE = auto()
+    END = auto()
+
+
+class House(Protocol):
+    """What a link asks of those who keep the feeds. All but `noise_key` is database work."""
+
+    @property
+    def noise_key(self) -> KeyPair: ...
+
+    def introduction(self, link: Link) -> bytes | None:
+        """What we say of ourselves; None while the peer's key is nobody's that we know."""
+
+    def check(self, link: Link, said: bytes) -> Introduction:
+        """Raises a `MembershipRefused`."""
+
+    def welcome(self, link: Link, introduction: Introduction) -> None:
+        """A peer has shown who it is: learn what it knows."""
+
+    def feeds(self, link: Link) -> Sequence[tuple[bytes, bool]]:
+        """What to replicate with a welcome peer: keys, and whether the feed is given or only taken."""
+
+    def work(self, link: Link) -> list[FeedEvent]:
+        """One turn of the session in a transaction, when it has any work."""
+
+
+@dataclass(slots=True)
+class Peer:
+    """Who is at the other end."""
+
+    certificate: Certificate
+
+    @property
+    def id(self) -> str:
+        return self.certificate.instance_id
+
+
+class Link:
+    """One connection. `peer` is None until it has shown who it is."""
+
+    def __init__(self, stream: ByteStream, house: House, *, dialled: bool) -> None:
+        """`dialled`: we opened it."""
+        self._stream, self._house, self.dialled = stream, house, dialled
+        wire = Wire(initiator=dialled, static=house.noise_key, randomness=os.urandom(RANDOM_BYTES))
+        self.session = Replication(wire)
+        self.peer: Peer | None = None
+        self.refused: MembershipRefused | None = None
+        self._inbox: asyncio.Queue[bytes | Signal] = asyncio.Queue()
+        self._unread = asyncio.Semaphore(UNREAD_MAX)
+        self._signalled: set[Signal] = set()
+        self._introduced = False
+        self._said = b""
+        self._ended = False
+
+    def signal(self, signal: Signal) -> None:
+        """Have a turn soon. On the event loop."""
+        if signal not in self._signalled:
+            self._signalled.add(signal)
+            self._inbox.put_nowait(signal)
+
+    async def run(self) -> None:
+        """Until either side ends it. Raises a `RemoteProtocolError` or `MembershipRefused` if the peer is at fault."""
+        reading = asyncio.create_task(self._read())
+        keeping = asyncio.create_task(self._keep_alive())
+        try:
+            await self._send(self.session.data_to_send())
+            async with asyncio.timeout(WELCOME_SECONDS) as welcome:
+                while not self._ended:
+                    await self._next_turn()
+                    if self.peer is not None and welcome.when() is not None:
+                        welcome.reschedule(None)
+        finally:
+            for task in (reading, keeping):
+                task.cancel()
+            await asyncio.gather(reading, keeping, return_exceptions=True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._stream.close()
+
+    async def _next_turn(self) -> None:
+        async with asyncio.timeout(SILENCE_SECONDS):
+            came = await self._inbox.get()
+        if isinstance(came, Signal):
+            self._signalled.discard(came)
+        else:
+            self._unread.release()
+        await self._send(await asyncio.to_thread(self._turn, came))
+        while self.session.has_work and not self._ended:
+            await self._send(await asyncio.to_thread(self._work))
+
+    async def _read(self) -> None:
+        while True:
+            await self._unread.acquire()
+            data = await self._stream.receive()
+            self._inbox.put_nowait(data or Signal.END)
+            if not data:
+                return
+
+    async def _keep_alive(self) -> None:
+        while True:
+            await asyncio.sleep(KEEP_ALIVE_SECONDS)
+            self.signal(Signal.KEEP_ALIVE)
+
+    async def _send(self, data: bytes) -> None:
+        if data:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                await self._stream.send(data)
+
+    # ---- a turn, on a worker thread -------------------------------------------------------------
+
+    def _turn(self, came: bytes | Signal) -> bytes:
+        match came:
+            case Signal.END:
+                self._ended = True
+                return b""
+            case Signal.KEEP_ALIVE:
+                if self.peer is not None:
+                    self.session.say(KeepAlive())
+            case Signal.CHAIN_CHANGED:
+                self._chain_changed()
+            case bytes():
+                for start in range(0, len(came), SLICE_BYTES):
+                    self.session.receive_data(came[start : start + SLICE_BYTES])
+                    self._hear()
+            case _:
+                pass
+        return self._work()
+
+    def _work(self) -> bytes:
+        if self.peer is not None:
+            self._house.work(self)
+        return self.session.data_to_send()
+
+    def _hear(self) -> None:
+        while (event := self.session.next_event()) is not None:
+            self._heard(event)
+
+    def _heard(self, event: Event) -> None:
+        match event:
+            case Secured():
+                self.session.say(Open(membership.CHANNEL))
+            case Offered(channel=membership.CHANNEL):
+                self.session.say(Open(membership.CHANNEL))
+            case Opened(channel=membership.CHANNEL):
+                self._introduce()
+            case Message(channel=membership.CHANNEL, payload=said):
+                self._welcome(said)
+            case Ended() | Closed(channel=membership.CHANNEL):
+                self._ended = True
+            case _:
+                pass
+
+    def _introduce(self) -> None:
+        """Say who we are, and again whenever we know more of the chain."""
+        said = self._house.introduction(self)
+        if said is not None and said != self._said:
+            self.session.say(Message(membership.CHANNEL, 0, said))
+            self._said, self._introduced = said, True
+
+    def _welcome(self, said: bytes) -> None:
+        try:
+            introduction = self._house.check(self, said)
+        except MembershipRefused as error:
+            self.refused = error
+            raise
+        if self.peer is not None and introduction.certificate.instance_id != self.peer.id:
+            raise membership.NotAMember
+        self.peer = Peer(introduction.certificate)
+        self._house.welcome(self, introduction)
+        self._introduce()
+        self._offer()
+
+    def _chain_changed(self) -> None:
+        if self.peer is not None:
+            self._introduce()
+            self._offer()
+
+    def _offer(self) -> None:
+        offered = dict(self._house.feeds(self))
+        for key, upload in offered.items():
+            self.session.offer(key, upload=upload)
+        for key in self.session.keys - offered.keys():
+            self.session.withdraw(key)

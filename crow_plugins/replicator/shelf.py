@@ -1,0 +1,88 @@
+"""The feeds of the chain in one transaction: found by key, begun when they are new, and what comes of them stored.
+
+Every instance with a certificate has one feed, whose key follows from the certificate; no other is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import peewee
+
+from crow_hooks import KnownInstance
+from crow_plugins.feed import Batch, Feed, MemoryStorage
+from crow_plugins.feed.manifest import default, encode
+from crow_plugins.replicator.applying import Source
+from crow_plugins.replicator.branches import follow
+from crow_plugins.replicator.feed_storage import DatabaseStorage, add_feed, find_feed
+from crow_plugins.replicator.intake import Intake
+from crow_plugins.replicator.own_feed import OwnFeed
+from crow_plugins.store import WriteTransaction
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFeed:
+    """The feed of one instance: its key, and its manifest in bytes, both made of the writer's public key."""
+
+    key: bytes
+    manifest: bytes
+    instance_id: str
+
+
+def feeds_of(own: OwnFeed, others: Sequence[KnownInstance]) -> dict[bytes, ChainFeed]:
+    """By key: our own, and those of the instances that are not revoked."""
+    found = {own.key: ChainFeed(own.key, own.manifest, own.instance_id)}
+    for other in others:
+        if not other.revoked:
+            made = default(other.feed_key)
+            found[made.key] = ChainFeed(made.key, encode(made), other.instance.id)
+    return found
+
+
+class ReadingShelf:
+    """Where nothing is stored; a feed that is not held yet is an empty one."""
+
+    def __init__(self, db: peewee.Database, feeds: Mapping[bytes, ChainFeed]) -> None:
+        self._db, self._feeds = db, feeds
+
+    def feed(self, key: bytes) -> Feed:
+        number = find_feed(self._db, key)
+        storage = MemoryStorage() if number is None else DatabaseStorage(self._db, number)
+        return Feed(key, storage, self._feeds[key].manifest)
+
+    def store(self, feed: Feed, batch: Batch) -> None:
+        raise AssertionError("stored while reading")
+
+
+class StoringShelf:
+    """Within a write transaction. `grown` has what is to be applied: each feed, and from which seq on it is new."""
+
+    def __init__(
+        self, transaction: WriteTransaction, feeds: Mapping[bytes, ChainFeed], own: OwnFeed, intake: Intake
+    ) -> None:
+        self._transaction, self._feeds, self._own, self._intake = transaction, feeds, own, intake
+        self.grown: dict[bytes, int] = {}
+
+    def feed(self, key: bytes) -> Feed:
+        db, known = self._transaction.db, self._feeds[key]
+        number = find_feed(db, key) or add_feed(db, key, known.manifest, known.instance_id)
+        return Feed(key, DatabaseStorage(db, number), known.manifest)
+
+    def store(self, feed: Feed, batch: Batch) -> None:
+        storage = feed.storage
+        assert isinstance(storage, DatabaseStorage)
+        before = storage.contiguous()
+        if batch.cut is not None:
+            follow(self._transaction, self._intake, Source(storage.feed, self._feeds[feed.key].instance_id), batch)
+            before = min(before, batch.cut)
+        else:
+            storage.store(batch)
+        if batch.blocks or batch.cut is not None:
+            self.grown[feed.key] = min(before, self.grown.get(feed.key, before))
+
+    def finish(self) -> None:
+        """What came back of our own feed is applied with it."""
+        first = self.grown.get(self._own.key)
+        if first is not None:
+            self._intake.take_own(self._transaction, first)
