@@ -37,6 +37,7 @@ class OwnFeed:
         made = default(self._feed_key)
         self.key, self.manifest = made.key, encode(made)
         self.instance_id = keyring.identity.instance_id
+        self._appended: Feed | None = None
 
     @property
     def may_sign(self) -> bool:
@@ -57,10 +58,17 @@ class OwnFeed:
 
     def append(self, db: peewee.Database, blocks: Sequence[bytes]) -> int:
         """Append under one signature, inside the caller's transaction; returns the seq of the first block."""
-        feed = self.feed(db)
+        feed = self._feed_to_append_to(db)
         batch = feed.append(blocks, self.writer())
         feed.storage.store(batch)
         return batch.base.length
+
+    def _feed_to_append_to(self, db: peewee.Database) -> Feed:
+        """Made once, since reading a manifest costs more than appending; the door lets one append at a time."""
+        if self._appended is None:
+            self._appended = self.feed(db)
+        self._appended.storage = DatabaseStorage(db, self.number(db))
+        return self._appended
 
     def writer(self) -> Writer:
         """Raises `PassphraseMissing` while the keys are locked."""

@@ -337,7 +337,8 @@ class InstanceSyncManager:
     def _own_grew(self) -> None:
         """After the commit, in whatever process and thread wrote."""
         if self._loop is None:
-            self._seal_own()
+            if not self._seal.path.exists():  # one that is behind is as good; where there is none, all is doubted
+                self._seal_own()
             wake(self._premises.home.folder)
         else:
             self._signal_links(Signal.FEEDS_GREW)
