@@ -1,0 +1,146 @@
+"""Our own feed, kept trustworthy: doubted when it may be behind what others have of it, healed when they were asked.
+
+The seal tells at the start, the peers at any time. While it is doubted, nothing is appended to it and nothing of it is
+given; whoever has more of it gives that back first.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import peewee
+
+from crow_hooks import Crow
+from crow_plugins.feed.core import Feed
+from crow_plugins.replicator import backfill, healing
+from crow_plugins.replicator.feed_storage import freeze, held_feed
+from crow_plugins.replicator.own_feed import OwnFeed
+from crow_plugins.replicator.seal import SealFile, doubt
+from crow_plugins.store import WriteTransaction, this_machine
+
+log = logging.getLogger(__name__)
+
+SETTLE_SECONDS = 1.0  # what a peer takes to say what it has, and to show another branch if it has one
+GRACE_SECONDS = 5.0  # how long instances are waited for that are not here
+GIVING_SECONDS = 30.0  # how long a peer that has more may take to give it
+
+Heads = dict[str, tuple[int, int]]  # fork and length of our feed, by the instance that told
+
+
+class Mending:
+    """The state of our own feed. Every method is database work."""
+
+    def __init__(self, crow: Crow, own: OwnFeed, seal: SealFile) -> None:
+        self._crow, self._own, self._seal = crow, own, seal
+        self._lock = threading.Lock()
+        self._sealed: tuple[int, int] | None = None
+        self._since = 0.0
+        self._branches = False  # a peer showed another branch of it
+
+    def begin(self) -> None:
+        """At the start: look at the seal, and append what was written while nothing could be."""
+        if self._own.may_sign:
+            self._look_at_seal()
+        count = backfill.run(self._crow, self._own)
+        if count:
+            log.info("appended what was written while the replicator was off entries=%d", count)
+        with self._crow.transaction() as transaction:
+            assert isinstance(transaction, WriteTransaction)
+            waiting = transaction.db.execute_sql("SELECT 1 FROM outbox LIMIT 1").fetchone()
+            if waiting and self._own.may_sign and self._own.state(transaction.db).suspect is None:
+                healing.finish(transaction, self._own, [], all_agree=True)  # it waited for the keys only
+        self._since = time.monotonic()
+
+    def suspect(self) -> str | None:
+        with self._crow.read() as db:
+            return self._own.state(db).suspect
+
+    def seal(self) -> None:
+        """Seal what our feed is, before anybody is told."""
+        with self._crow.read() as db:
+            feed = self._own.held(db)
+            if feed is None or self._own.state(db).suspect is not None:
+                return
+            head, store_id = feed.head, _store_id(db)
+        with self._lock:
+            if self._sealed != (head.fork, head.length):
+                self._seal.write(store_id, head, this_machine().boot_id)
+                self._sealed = head.fork, head.length
+
+    def seal_first(self) -> None:
+        """Seal if there is no seal: one that is behind is as good, and without any all is doubted."""
+        if not self._seal.path.exists():
+            self.seal()
+
+    def compare(self, peer_id: str, fork: int, length: int) -> bool:
+        """A peer told what it has of our feed; whether it is doubted by that."""
+        with self._crow.read() as db:
+            feed = self._own.held(db)
+            here = (feed.head.fork, feed.head.length) if feed else (0, 0)
+        if (fork, length) > here if fork >= here[0] else False:
+            return self.doubt(f"instance {peer_id} has more of it than this database")
+        return False
+
+    def other_branch(self, peer_id: str) -> bool:
+        self._branches = True
+        return self.doubt(f"instance {peer_id} holds another branch of it")
+
+    def doubt(self, reason: str) -> bool:
+        """Append nothing more; whether that is new."""
+        with self._crow.transaction() as transaction:
+            assert isinstance(transaction, WriteTransaction)
+            if self._own.state(transaction.db).suspect is not None:
+                return False
+            healing.begin(transaction, self._own, reason)
+        self._since = time.monotonic()
+        log.error("this instance's feed is not appended to for now: %s", reason)
+        return True
+
+    def heal(self, needed: frozenset[str], heads: Heads) -> bool:
+        """Trust our feed again if that can be decided now; whether it was.
+
+        `needed` are the instances of the chain that are not revoked, `heads` what the connected ones have of it.
+        """
+        if not self._own.may_sign or self.suspect() is None or not self._is_time(needed - heads.keys(), bool(needed)):
+            return False
+        with self._crow.transaction() as transaction:
+            assert isinstance(transaction, WriteTransaction)
+            here = held_feed(transaction.db, self._own.number(transaction.db))
+            fork, length = here.fork, here.length
+            longer = any(told > (fork, length) and told[0] == fork for told in heads.values())
+            if here.contiguous < length or (longer and self._is_given()):
+                return False
+            agree = needed <= heads.keys() and all(told[0] == fork and told[1] <= length for told in heads.values())
+            forks = [told[0] for told in heads.values()]
+            head = healing.finish(transaction, self._own, forks, all_agree=agree and not self._branches)
+            freeze(transaction.db, here.number, None)
+        self._branches = False
+        log.info("this instance's feed is healed fork=%d length=%d", head.fork, head.length)
+        return True
+
+    def _is_time(self, missing: frozenset[str], others: bool) -> bool:
+        waited = time.monotonic() - self._since
+        return not others or waited >= (GRACE_SECONDS if missing else SETTLE_SECONDS)
+
+    def _is_given(self) -> bool:
+        """Whether it is worth waiting for what a peer has and we lack; another branch never comes like that."""
+        return not self._branches and time.monotonic() - self._since < GIVING_SECONDS
+
+    def _look_at_seal(self) -> None:
+        with self._crow.read() as db:
+            feed = self._own.held(db)
+            reason = self._doubtful(db, feed) if feed is not None else None
+        if reason is not None:
+            self.doubt(reason)
+
+    def _doubtful(self, db: peewee.Database, feed: Feed) -> str | None:
+        seal, head = self._seal.read(), feed.head
+        tree_hash = feed.tree_hash(seal.length) if seal is not None and seal.length <= head.length else None
+        return doubt(seal, seal is not None and self._seal.is_a_copy(seal), _store_id(db), head, tree_hash)
+
+
+def _store_id(db: peewee.Database) -> str:
+    row = db.execute_sql("SELECT store_id FROM clock WHERE id = 1").fetchone()
+    return str(row[0]) if row else ""

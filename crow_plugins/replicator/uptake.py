@@ -1,0 +1,91 @@
+"""Applying whatever is here and not applied yet, of all feeds in turn, whenever something came.
+
+A batch that fails as a whole is tried again entry by entry, and its feed stays so until the next start. A disk that is
+full or a database that is busy stops it, visibly, and it goes on a second later.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import peewee
+
+from crow_hooks import Crow
+from crow_plugins.replicator.applying import Outcome, Source
+from crow_plugins.replicator.branches import rescue
+from crow_plugins.replicator.feed_storage import DatabaseStorage, find_feed, freeze
+from crow_plugins.replicator.intake import Intake
+from crow_plugins.replicator.own_feed import OwnFeed
+from crow_plugins.replicator.shelf import ChainFeed
+from crow_plugins.replicator.trusting import Trusting
+from crow_plugins.store import WriteTransaction
+
+log = logging.getLogger(__name__)
+
+PARKED_SECONDS = 300.0  # between two tries of what is parked
+
+
+class Uptake:
+    """Applies, one batch a transaction. Every method is database work."""
+
+    def __init__(self, crow: Crow, own: OwnFeed, intake: Intake, trusting: Trusting) -> None:
+        self._crow, self._own, self._intake, self._trusting = crow, own, intake, trusting
+        self._careful: set[bytes] = set()
+        self._tried = 0.0
+
+    def take_all(self) -> None:
+        """Until nothing is left that can be applied."""
+        behind = True
+        while behind:
+            behind = False
+            for key, feed in self._trusting.feeds().items():
+                if key != self._own.key:
+                    behind |= self._take_some(key, feed)
+
+    def retry_parked(self) -> None:
+        """Try parked entries again, now and then, since time passes and plugins are switched on."""
+        if time.monotonic() - self._tried > PARKED_SECONDS:
+            self._tried = time.monotonic()
+            with self._crow.transaction() as transaction:
+                assert isinstance(transaction, WriteTransaction)
+                self._intake.retry_parked(transaction)
+
+    def _take_some(self, key: bytes, feed: ChainFeed) -> bool:
+        """One batch of a feed; whether there may be more."""
+        with self._crow.read() as db:
+            number = find_feed(db, key)
+            if number is None or self._is_done(db, number, feed):
+                return False
+        try:
+            return self._took(Source(number, feed.instance_id), careful=key in self._careful)
+        except Exception as error:
+            if key in self._careful:
+                raise
+            log.warning("a batch failed, its entries are tried one by one instance=%s: %s", feed.instance_id, error)
+            self._careful.add(key)
+            return True
+
+    def _took(self, source: Source, *, careful: bool) -> bool:
+        with self._crow.transaction() as transaction:
+            assert isinstance(transaction, WriteTransaction)
+            outcome = self._intake.take(transaction, source, careful=careful)
+            rescued = rescue(transaction, self._own, source)
+            if any(reason == "dot_used_twice" for _, reason in outcome.parked):
+                freeze(transaction.db, source.feed, "one name for two writes")
+            transaction.after_commit(lambda: self._tell(source, outcome))
+        return bool(rescued or outcome.applied or outcome.parked or outcome.uncounted)
+
+    def _tell(self, source: Source, outcome: Outcome) -> None:
+        for seq, reason in outcome.parked:
+            log.warning("entry parked instance=%s seq=%d reason=%s", source.instance_id, seq, reason)
+            self._crow.notify("entry_parked", instance_id=source.instance_id, seq=seq, reason=reason)
+
+    def _is_done(self, db: peewee.Database, number: int, feed: ChainFeed) -> bool:
+        storage = DatabaseStorage(db, number)
+        waiting = db.execute_sql("SELECT 1 FROM orphans WHERE feed = ? LIMIT 1", (number,)).fetchone()
+        can_rescue = waiting is not None and storage.contiguous() >= storage.head().length and self._may_append(db)
+        return not can_rescue and self._intake.cursor(db, feed.instance_id).length >= storage.contiguous()
+
+    def _may_append(self, db: peewee.Database) -> bool:
+        return self._own.may_sign and self._own.state(db).suspect is None
