@@ -263,7 +263,7 @@ async def test_jobs_run_while_their_plugin_is_on_and_failures_are_logged(
     host = open_host(with_probe(home, raises="job"))
     jobs = Jobs(host)
     jobs.start()
-    (scheduled,) = jobs._scheduler.get_jobs()
+    [scheduled] = [job for job in jobs._scheduler.get_jobs() if job.id.startswith("probe.")]
     assert scheduled.id == "probe.count"
     await jobs.run(*scheduled.args)
     assert "job failed plugin=probe job=count" in caplog.text

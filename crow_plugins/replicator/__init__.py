@@ -64,7 +64,8 @@ def register_checks(crow: Crow) -> Sequence[Check]:
 
 @hookimpl
 async def startup(crow: Crow) -> None:
-    await crow.service(SYNC).start()
+    sync = crow.service(SYNC)
+    await sync.start(lease=sync.lease())
 
 
 @hookimpl

@@ -53,15 +53,18 @@ class Connections:
                     each.signal(Signal.END)
         self.changed.set()
 
-    def leave(self, link: Link) -> None:
+    def leave(self, link: Link) -> bool:
+        """Whether it was the last one to its peer."""
         if link.peer is None:
-            return
+            return False
         links = self._links.get(link.peer.id, [])
         if link in links:
             links.remove(link)
         if not links and self._links.pop(link.peer.id, None) is not None:
             self._heads = {name: head for name, head in self._heads.items() if name[0] != link.peer.id}
             log.info("peer left peer=%s", link.peer.id)
+            return True
+        return False
 
     def signal(self, signal: Signal, *, but: Link | None = None) -> None:
         """Have every link take a turn, but for one. From any thread."""

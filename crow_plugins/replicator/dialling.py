@@ -31,7 +31,7 @@ class Dialler:
     def __init__(
         self,
         registry: InstanceRegistry,
-        lease: Lease,
+        lease: Lease | None,
         connected: Callable[[], frozenset[str]],
         converse: Callable[[ByteStream], asyncio.Task[Link]],
     ) -> None:
@@ -51,7 +51,8 @@ class Dialler:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
-        self._lease.release()
+        if self._lease is not None:
+            self._lease.release()
 
     def dial_now(self, instance_id: str | None) -> None:
         """Do not wait for the next try. On the event loop."""
@@ -63,7 +64,7 @@ class Dialler:
         """Begin with who is new, end with who is gone."""
         while True:
             wanted = {other.instance.id for other in self._registry.others() if _is_dialled(other)}
-            if not self._lease.held():
+            if self._lease is not None and not self._lease.held():
                 wanted = set()
             for instance_id in self._tasks.keys() - wanted:
                 self._tasks.pop(instance_id).cancel()

@@ -54,6 +54,7 @@ log = logging.getLogger(__name__)
 TEND_SECONDS = 0.5
 AGAIN_SECONDS = 1.0  # after a disk or a database that failed
 LOOK_SECONDS = 0.25
+RECENT_SECONDS = 150  # contact is noted about once a minute
 
 
 class InstanceSyncManager:
@@ -79,8 +80,11 @@ class InstanceSyncManager:
     def local_write(self, change: Change, transaction: Transaction) -> None:
         self._appending.stage(change, transaction)
 
-    async def start(self) -> None:
-        """Bring our feed up to what was written, look whether it is to be trusted, and begin."""
+    async def start(self, *, lease: Lease | None = None) -> None:
+        """Bring our feed up to what was written, look whether it is to be trusted, and begin.
+
+        `lease` is the right to dial; without one of its own, the process dials whatever others do.
+        """
         self._came = asyncio.Event()
         self._connections.serve_on(asyncio.get_running_loop())
         await asyncio.to_thread(self._mending.begin)
@@ -88,7 +92,7 @@ class InstanceSyncManager:
         self._wake = Wake(home.folder, home.database, self._woken)
         self._wake.start()
         self._tasks = [asyncio.create_task(self._apply_always()), asyncio.create_task(self._tend_always())]
-        self._dialler = Dialler(self._registry, Lease(home.folder / "sync.lock"), self._connections.ids, self._dialled)
+        self._dialler = Dialler(self._registry, lease, self._connections.ids, self._dialled)
         self._dialler.start()
         self._came.set()
 
@@ -109,7 +113,7 @@ class InstanceSyncManager:
 
     def status(self) -> list[FeedStatus]:
         announced = {feed.instance_id: self._connections.longest(key) for key, feed in self._trusting.feeds().items()}
-        others, connected = self._registry.others(), self._connections.ids()
+        others, connected = self._registry.others(), self._connected_now()
         with self._crow.read() as db:
             return statuses(db, self.own, self._crow.instance, others, announced, connected)
 
@@ -144,6 +148,10 @@ class InstanceSyncManager:
     def suspect(self) -> str | None:
         return self._mending.suspect()
 
+    def lease(self) -> Lease:
+        """The right to dial, which one process of the home has at a time."""
+        return Lease(self._premises.home.folder / "sync.lock")
+
     def connected(self) -> frozenset[str]:
         """The ids of the instances that are connected now."""
         return self._connections.ids()
@@ -162,8 +170,14 @@ class InstanceSyncManager:
         except Exception:  # ours: the next connection begins anew
             log.exception("connection failed peer=%s", link.peer and link.peer.id)
         finally:
-            self._connections.leave(link)
+            if self._connections.leave(link) and link.peer is not None:
+                await asyncio.to_thread(self._gone, link.peer.id)
         return link
+
+    def _gone(self, peer_id: str) -> None:
+        """Nobody probes an instance without an address, so its leaving is all that is known."""
+        if any(other.instance.id == peer_id and other.gateway_url is None for other in self._registry.others()):
+            self._registry.seen(peer_id, "offline")
 
     @property
     def noise_key(self) -> KeyPair:
@@ -318,11 +332,23 @@ class InstanceSyncManager:
 
     def _tend(self) -> None:
         self._uptake.retry_parked()
+        for peer_id in self._connections.ids():
+            self._registry.seen(peer_id, "online")
         needed = frozenset(other.instance.id for other in self._registry.others() if not other.revoked)
         if self._mending.heal(needed, self._connections.heads(self.own.key)):
             self._connections.signal(Signal.CHAIN_CHANGED)
             self._connections.signal(Signal.FEEDS_GREW)
             self._connections.on_loop(self._came.set)
+
+    def _connected_now(self) -> frozenset[str]:
+        """In a process that does not serve: who was in contact with one that does, a moment ago."""
+        if self._connections.serving:
+            return self._connections.ids()
+        since = self._crow.now() - RECENT_SECONDS
+        others = self._registry.others()
+        return frozenset(
+            each.instance.id for each in others if each.status == "online" and (each.last_seen or 0) > since
+        )
 
     # ---- how far we are -------------------------------------------------------------------------
 

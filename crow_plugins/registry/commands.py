@@ -1,0 +1,95 @@
+"""`crow instances`: the machines of the chain, for a person; works with the gateway down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from crow_hooks import Answer, Command, Instance
+from crow_plugins.keyring import Keyring
+from crow_plugins.registry.inviting_command import ATerminal
+from crow_plugins.registry.registering import Registering
+from crow_plugins.registry.registry import Registry
+from crow_plugins.registry.tools import answer, line, listed
+
+
+def commands(
+    own: Instance, keyring: Callable[[], Keyring], registry: Registry, registering: Registering
+) -> Sequence[Command]:
+    return [
+        Command("list", _list(own, registry), group="instances"),
+        Command("register", _register(keyring, registering), group="instances"),
+        Command("check", _check(keyring, registry, registering), group="instances"),
+        Command("remove", _remove(registry), group="instances"),
+    ]
+
+
+def _list(own: Instance, registry: Registry) -> Callable[..., object]:
+    def list_instances() -> object:
+        """Show the instances of this chain, this one first."""
+        found = listed(own, registry)
+        return Answer([item.model_dump() for item in found.items], "\n".join(map(line, found.items)))
+
+    return list_instances
+
+
+def _register(keyring: Callable[[], Keyring], registering: Registering) -> Callable[..., object]:
+    def register(
+        url: str,
+        /,
+        *,
+        name: Annotated[str | None, Parameter(help="What to call it on this machine.")] = None,
+        terminal: ATerminal,
+    ) -> object:
+        """Register the instance at an address; it registers this one in turn.
+
+        Parameters
+        ----------
+        url
+            Where its gateway answers, as http://host:3001.
+        """
+        terminal.unlock(keyring())
+        found = answer(asyncio.run(registering.register(url, name)))
+        return Answer(found.model_dump(), f"Registered {line(found)}")
+
+    return register
+
+
+def _check(keyring: Callable[[], Keyring], registry: Registry, registering: Registering) -> Callable[..., object]:
+    def check(instance: str, /, *, terminal: ATerminal) -> object:
+        """Look now whether an instance can be reached, and is who it should be.
+
+        Parameters
+        ----------
+        instance
+            Its name, its id, or an unambiguous beginning of either.
+        """
+        terminal.unlock(keyring())
+        known = registry.find(instance)
+        error = asyncio.run(registering.check(known))
+        if error is not None:
+            raise error
+        return Answer({"id": known.instance.id, "reachable": True}, f"{known.instance.name} answers, and is itself.")
+
+    return check
+
+
+def _remove(registry: Registry) -> Callable[..., object]:
+    def remove(instance: str, /) -> object:
+        """Take an instance off this machine's list until it is registered again; it stays trusted.
+
+        Parameters
+        ----------
+        instance
+            Its name, its id, or an unambiguous beginning of either.
+        """
+        known = registry.find(instance)
+        registry.hide(known.instance.id)
+        return Answer(
+            {"id": known.instance.id}, f"{known.instance.name} is off the list; only a revocation ends trust."
+        )
+
+    return remove

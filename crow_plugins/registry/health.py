@@ -1,0 +1,51 @@
+"""Looking after the other instances: each that has an address is probed now and then; three misses are `offline`.
+
+They are probed at the same time and each within a deadline, so one that hangs delays nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from crow_hooks import Job, KnownInstance
+from crow_plugins.registry.registering import Registering
+from crow_plugins.registry.registry import Registry
+
+log = logging.getLogger(__name__)
+
+MISSES_MAX = 3
+AT_ONCE = 8
+
+
+class Health:
+    """Probes everybody; remembers how often each did not answer."""
+
+    def __init__(self, registry: Registry, registering: Registering) -> None:
+        self._registry, self._registering = registry, registering
+        self._misses: dict[str, int] = {}
+
+    def jobs(self, seconds: float) -> Sequence[Job]:
+        return [Job("probe", self.probe_all, every_seconds=seconds, jitter_seconds=seconds / 10)]
+
+    async def probe_all(self) -> None:
+        turn = asyncio.Semaphore(AT_ONCE)
+
+        async def probe(known: KnownInstance) -> None:
+            async with turn:
+                await self._probe(known)
+
+        listed = [each for each in self._registry.others() if each.gateway_url and not each.hidden and not each.revoked]
+        await asyncio.gather(*map(probe, listed))
+
+    async def _probe(self, known: KnownInstance) -> None:
+        error = await self._registering.check(known)
+        if error is None:
+            self._misses.pop(known.instance.id, None)
+            return
+        misses = self._misses.get(known.instance.id, 0) + 1
+        self._misses[known.instance.id] = misses
+        log.info("probe failed name=%s misses=%d reason=%s", known.instance.name, misses, error.code)
+        if misses >= MISSES_MAX:
+            await asyncio.to_thread(self._registry.missed, known.instance.id)

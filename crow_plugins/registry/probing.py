@@ -1,0 +1,127 @@
+"""The signed challenge over HTTP: one machine finds out who another one is, and shows who it is itself.
+
+    POST /.well-known/crow          the hello; answered by a statement that anybody may see
+    POST /.well-known/crow/proof    the caller's proof; answered by the callee's own
+
+What the messages say and hide is `crow_plugins.identity.challenge`'s; here they are sent and answered. An address
+is called by the rules for every other machine, within seconds, and its answers are bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import ssl
+from dataclasses import dataclass
+
+from crow_hooks import CrowError, KnownInstance
+from crow_plugins.identity import certificate, challenge
+from crow_plugins.identity.challenge import Exchange, Hello, Proved
+from crow_plugins.keyring import Keyring
+from crow_plugins.outbound import urls
+from crow_plugins.outbound.calling import BadStatus, Bounds, CallError, RemoteGateway, system_tls
+from crow_plugins.outbound.urls import Zone
+
+PATH = "/.well-known/crow"
+PROOF_PATH = f"{PATH}/proof"
+SECONDS = 8.0
+ANSWER_BYTES = 16 * 1024
+
+
+class NotACrowGateway(CrowError):
+    """Something answers there that is no instance."""
+
+    code = "not_a_crow_gateway"
+
+    def __init__(self) -> None:
+        super().__init__("what answers there is no Crow gateway; give the address that crow serve prints there")
+
+
+class RefusedThere(CrowError):
+    """The other instance does not register this one."""
+
+    code = "refused_there"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the other instance did not accept this one; see crow logs there: it may be revoked here or there, or its "
+            "clock be wrong"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """An instance that has shown who it is, at a canonical address."""
+
+    proved: Proved
+    url: str
+
+
+class Prober:
+    """Calls other instances, for one that has its keys open."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+        self._tls: ssl.SSLContext | None = None
+
+    @property
+    def _chain(self) -> bytes:
+        return bytes.fromhex(self._keyring.identity.chain)
+
+    async def meet(self, address: str, zones: frozenset[Zone], own_url: str | None, now: int) -> Met:
+        """Both sides show their certificates. Raises a `UrlError`, `ForbiddenZone`, `CallError` or `IdentityError`."""
+        url = urls.parse(address)
+        bounds = Bounds(total_seconds=SECONDS, answer_bytes=ANSWER_BYTES)
+        async with RemoteGateway(url, zones, bounds, tls=await self._context(url.scheme)) as gateway:
+            await self._check_health(gateway)
+            exchange = await self._exchange(gateway)
+            key = self._keyring.device.instance
+            proof = challenge.prove(
+                exchange,
+                "caller",
+                self._keyring.identity.certificate.encode(),
+                key,
+                exchange.callee.instance_key,
+                gateway_url=own_url,
+                ephemeral=secrets.token_bytes(32),
+            )
+            try:
+                answer = await gateway.call(PROOF_PATH, proof)
+            except BadStatus as error:
+                raise RefusedThere from error
+            return Met(challenge.verify_proof(answer.content, exchange, "callee", key, self._chain, now), url.text)
+
+    async def probe(self, known: KnownInstance, zones: frozenset[Zone]) -> None:
+        """Look whether it is who it was. Raises as `meet`."""
+        assert known.gateway_url is not None
+        url = urls.parse(known.gateway_url)
+        bounds = Bounds(total_seconds=SECONDS, answer_bytes=ANSWER_BYTES)
+        async with RemoteGateway(url, zones, bounds, tls=await self._context(url.scheme)) as gateway:
+            exchange = await self._exchange(gateway)
+        challenge.check_statement(exchange.callee, certificate.read(known.certificate, self._chain))
+
+    async def _check_health(self, gateway: RemoteGateway) -> None:
+        """A plain look first, so that a wrong address is told from a wrong chain."""
+        try:
+            health = (await gateway.call("/health")).json()
+        except BadStatus as error:
+            raise NotACrowGateway from error
+        except CallError as error:
+            if error.code in ("not_json", "answer_broken"):
+                raise NotACrowGateway from error
+            raise
+        if not isinstance(health, dict) or health.get("status") != "ok" or "instance_id" not in health:
+            raise NotACrowGateway
+
+    async def _exchange(self, gateway: RemoteGateway) -> Exchange:
+        sent = Hello(self._keyring.identity.instance_id, secrets.token_bytes(challenge.CHALLENGE_BYTES))
+        try:
+            answer = await gateway.call(PATH, challenge.hello(sent.instance_id, sent.challenge))
+        except BadStatus as error:
+            raise NotACrowGateway from error
+        return challenge.verify_answer(answer.content, sent, self._chain)
+
+    async def _context(self, scheme: str) -> ssl.SSLContext | None:
+        if scheme == "https" and self._tls is None:
+            self._tls = await asyncio.to_thread(system_tls)
+        return self._tls

@@ -1,0 +1,251 @@
+"""The registry: who is in this chain, as this machine knows it.
+
+Reading is from memory. In a process that serves, what is in memory is looked after: this process's changes show at
+once, those of others within half a second. A command reads the database each time. Whoever changes anything says so to
+the other plugins after the commit, and `instances.json` follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterable, Sequence
+
+from crow_hooks import Credentials, Crow, KnownInstance, Status
+from crow_plugins.files import FileError
+from crow_plugins.identity import certificate, revocation
+from crow_plugins.identity.certificate import Certificate
+from crow_plugins.identity.errors import IdentityError
+from crow_plugins.identity.revocation import Statement
+from crow_plugins.premises import Premises
+from crow_plugins.registry import naming, rows
+from crow_plugins.registry.mirror import Mirror
+from crow_plugins.registry.naming import NameTaken
+from crow_plugins.registry.own_address import own_address
+from crow_plugins.registry.rows import NOTHING, Snapshot
+from crow_plugins.registry.settings import RegistrySettings
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.5
+SEEN_SECONDS = 60  # how exactly the last contact is kept
+
+
+class Registry:
+    """The registry of one instance; see `crow_hooks.InstanceRegistry`."""
+
+    def __init__(self, crow: Crow, premises: Premises) -> None:
+        self._crow, self._premises = crow, premises
+        identity = premises.keyring.identity
+        self.chain = bytes.fromhex(identity.chain)
+        self._own = identity.certificate.encode()
+        self._mirror = Mirror(premises.home.folder, crow.instance, identity.chain)
+        self._snapshot: Snapshot = NOTHING
+        self._lock = threading.Lock()
+        self._looking: asyncio.Task[None] | None = None
+
+    # ---- reading --------------------------------------------------------------------------------
+
+    @property
+    def zones(self) -> frozenset[str]:
+        return frozenset(self._settings.zones)
+
+    def others(self) -> Sequence[KnownInstance]:
+        return self._now().others
+
+    def find(self, named: str) -> KnownInstance:
+        return naming.found(named, self.others(), self._crow.instance)
+
+    def credentials(self) -> Credentials:
+        known = self._now()
+        return Credentials((self._own, *(other.certificate for other in known.others)), known.revocations)
+
+    def own_url(self) -> str | None:
+        """Where others reach this instance, as far as it knows."""
+        return own_address(self._settings.gateway_url, self._premises.home)
+
+    def mirrored(self) -> bytes | None:
+        """What `instances.json` holds."""
+        return self._mirror.read()
+
+    # ---- changing -------------------------------------------------------------------------------
+
+    def learn(self, heard: Credentials) -> frozenset[str]:
+        known = {other.instance.id: other for other in self.others()}
+        have = set(self._now().revocations)
+        certificates = [found for found in self._read(heard.certificates) if self._is_news(found[0], known)]
+        statements = [found for found in self._statements(heard.revocations) if found.signed not in have]
+        if not certificates and not statements:
+            return frozenset()
+        changed: set[str] = set()
+        with self._crow.transaction() as transaction:
+            for shown, signed in certificates:
+                if rows.by_id(transaction.db, shown.instance_id) is None:
+                    name = rows.free_name(transaction.db, shown.name, self._crow.instance.name)
+                    rows.add(transaction.db, shown, signed, name, None, transaction.now)
+                else:
+                    rows.renew(transaction.db, shown, signed)
+                changed.add(shown.instance_id)
+            for statement in statements:
+                if rows.keep_revocation(transaction.db, statement, transaction.now):
+                    changed.add(statement.revocation.instance_id)
+        self.changed()
+        self._tell_registered(changed - known.keys())
+        return frozenset(changed)
+
+    def seen(self, instance_id: str, status: Status) -> None:
+        self._set_status(instance_id, status, contact=True)
+
+    def missed(self, instance_id: str) -> None:
+        """It did not answer, again and again."""
+        self._set_status(instance_id, "offline", contact=False)
+
+    def keep(self, shown: Certificate, signed: bytes, gateway_url: str | None, name: str | None) -> KnownInstance:
+        """Register an instance that has shown who it is, or change address and name of a known one.
+
+        Raises `NameTaken`.
+        """
+        with self._crow.transaction() as transaction:
+            db = transaction.db
+            known = rows.by_id(db, shown.instance_id)
+            wanted = name or (known.instance.name if known else shown.name)
+            holder = rows.name_holder(db, wanted)
+            if holder not in (None, shown.instance_id) or wanted == self._crow.instance.name:
+                raise NameTaken(wanted)
+            if known is None:
+                rows.add(db, shown, signed, wanted, gateway_url, transaction.now)
+            else:
+                rows.change(db, shown.instance_id, name=wanted, hidden=0)
+                if gateway_url is not None:
+                    rows.change(db, shown.instance_id, gateway_url=gateway_url)
+            rows.change(db, shown.instance_id, last_seen=transaction.now, status="online")
+            kept = rows.by_id(db, shown.instance_id)
+        assert kept is not None
+        self.changed()
+        if known is None or known.hidden:
+            self._crow.notify("instance_registered", instance=kept.instance)
+        return kept
+
+    def update(self, instance_id: str, *, name: str | None, gateway_url: str | None) -> KnownInstance:
+        """Change this machine's label for an instance, or where it is dialled. Raises `NameTaken`."""
+        with self._crow.transaction() as transaction:
+            db = transaction.db
+            if name is not None:
+                certificate.check_name(name)
+                if rows.name_holder(db, name) not in (None, instance_id) or name == self._crow.instance.name:
+                    raise NameTaken(name)
+                rows.change(db, instance_id, name=name)
+            if gateway_url is not None:
+                rows.change(db, instance_id, gateway_url=gateway_url or None)
+            known = rows.by_id(db, instance_id)
+        assert known is not None
+        self.changed()
+        return known
+
+    def hide(self, instance_id: str) -> None:
+        """Take it out of the lists of this machine; what it wrote stays, and so does the trust in it."""
+        with self._crow.transaction() as transaction:
+            rows.change(transaction.db, instance_id, hidden=1)
+        self.changed()
+
+    def changed(self) -> None:
+        """Take over what the database says now, and let the mirror follow. Database work."""
+        with self._lock:
+            with self._crow.read() as db:
+                self._snapshot = rows.snapshot(db)
+            try:
+                self._mirror.write(self._snapshot.others, self.own_url())
+            except FileError:
+                log.exception("instances.json cannot be written")
+
+    # ---- looked after, while it serves ----------------------------------------------------------
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self.changed)
+        self._looking = asyncio.create_task(self._look())
+
+    async def stop(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+            self._looking = None
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await asyncio.to_thread(self._look_once)
+            except Exception:  # a busy database: what is in memory stays for now
+                log.exception("the registry cannot be read")
+
+    def _look_once(self) -> None:
+        with self._crow.read() as db:
+            current = rows.generation(db)
+        if current != self._snapshot.generation:
+            self.changed()
+
+    # ---- below ----------------------------------------------------------------------------------
+
+    @property
+    def _settings(self) -> RegistrySettings:
+        return self._crow.settings(RegistrySettings)
+
+    def _now(self) -> Snapshot:
+        if self._looking is None and not _on_event_loop():
+            with self._crow.read() as db:
+                if rows.generation(db) != self._snapshot.generation:
+                    self._snapshot = rows.snapshot(db)
+        return self._snapshot
+
+    def _set_status(self, instance_id: str, status: Status, *, contact: bool) -> None:
+        known = next((other for other in self.others() if other.instance.id == instance_id), None)
+        if known is None:
+            return
+        now = self._crow.now()
+        news = known.status != status
+        if not news and (not contact or now - (known.last_seen or 0) < SEEN_SECONDS):
+            return
+        with self._crow.transaction() as transaction:
+            rows.change(transaction.db, instance_id, status=status, **({"last_seen": now} if contact else {}))
+        self.changed()
+        if news:
+            self._crow.notify("instance_status_changed", instance=known.instance, status=status)
+
+    def _tell_registered(self, ids: Iterable[str]) -> None:
+        for other in self.others():
+            if other.instance.id in ids:
+                self._crow.notify("instance_registered", instance=other.instance)
+
+    def _read(self, certificates: Iterable[bytes]) -> list[tuple[Certificate, bytes]]:
+        """Those of our chain; the others are passed over: whoever sent them may be of a newer release."""
+        found = []
+        for signed in certificates:
+            try:
+                found.append((certificate.read(signed, self.chain), signed))
+            except IdentityError as error:
+                log.warning("a certificate was passed over reason=%s", error.code)
+        return found
+
+    def _statements(self, revocations: Iterable[bytes]) -> list[Statement]:
+        found = []
+        for signed in revocations:
+            try:
+                found.append(revocation.read(signed, self.chain))
+            except IdentityError as error:
+                log.warning("a revocation was passed over reason=%s", error.code)
+        return found
+
+    def _is_news(self, shown: Certificate, known: dict[str, KnownInstance]) -> bool:
+        if shown.instance_id == self._crow.instance.id:
+            return False
+        before = known.get(shown.instance_id)
+        return before is None or certificate.read(before.certificate, self.chain).serial < shown.serial
+
+
+def _on_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

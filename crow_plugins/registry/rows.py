@@ -1,0 +1,122 @@
+"""`crow_instances` and `revocations` as values: read, added to and changed within the caller's transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import peewee
+
+from crow_hooks import Instance, KnownInstance, Status
+from crow_plugins.identity.certificate import Certificate
+from crow_plugins.identity.revocation import STATEMENTS_PER_INSTANCE_MAX, Statement
+
+COLUMNS = (
+    "id, name, role, gateway_url, instance_key, noise_key, feed_key, certificate, trust, hidden, status, last_seen, "
+    "created_at"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that the registry knew at one moment: the other instances by name, and the statements of revocation."""
+
+    generation: int
+    others: tuple[KnownInstance, ...] = ()
+    revocations: tuple[bytes, ...] = ()
+
+
+NOTHING = Snapshot(-1)
+
+
+def generation(db: peewee.Database) -> int:
+    return int(db.execute_sql("SELECT generation FROM registry_state WHERE id = 1").fetchone()[0])
+
+
+def snapshot(db: peewee.Database) -> Snapshot:
+    rows = db.execute_sql(f"SELECT {COLUMNS} FROM crow_instances ORDER BY name, id").fetchall()
+    statements = db.execute_sql("SELECT statement FROM revocations ORDER BY digest").fetchall()
+    return Snapshot(generation(db), tuple(map(_known, rows)), tuple(bytes(row[0]) for row in statements))
+
+
+def by_id(db: peewee.Database, instance_id: str) -> KnownInstance | None:
+    row = db.execute_sql(f"SELECT {COLUMNS} FROM crow_instances WHERE id = ?", (instance_id,)).fetchone()
+    return None if row is None else _known(row)
+
+
+def add(db: peewee.Database, shown: Certificate, signed: bytes, name: str, gateway_url: str | None, now: int) -> None:
+    """A new row; revoked from the start, where a revocation was heard before."""
+    db.execute_sql(
+        "INSERT INTO crow_instances (id, name, role, gateway_url, public_key, created_at, instance_key, noise_key, "
+        "feed_key, certificate, trust) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+        "CASE WHEN EXISTS (SELECT 1 FROM revocations WHERE instance_id = ?1) THEN 'revoked' ELSE 'trusted' END)",
+        (
+            *(shown.instance_id, name, shown.role, gateway_url, shown.chain.hex(), now),
+            *(shown.instance_key.hex(), shown.noise_key.hex(), shown.feed_key.hex(), signed.decode()),
+        ),
+    )
+
+
+def renew(db: peewee.Database, shown: Certificate, signed: bytes) -> None:
+    """A newer certificate of a known instance."""
+    db.execute_sql(
+        "UPDATE crow_instances SET role = ?, instance_key = ?, noise_key = ?, feed_key = ?, certificate = ? "
+        "WHERE id = ?",
+        (
+            *(shown.role, shown.instance_key.hex(), shown.noise_key.hex(), shown.feed_key.hex()),
+            *(signed.decode(), shown.instance_id),
+        ),
+    )
+
+
+def change(db: peewee.Database, instance_id: str, **columns: object) -> None:
+    """Set columns of a row, by names of ours."""
+    settings = ", ".join(f"{name} = ?" for name in columns)
+    db.execute_sql(f"UPDATE crow_instances SET {settings} WHERE id = ?", (*columns.values(), instance_id))
+
+
+def keep_revocation(db: peewee.Database, statement: Statement, now: int) -> bool:
+    """Add a statement to the set; whether it is new. The set has a bound for each instance."""
+    revoked = statement.revocation.instance_id
+    (count,) = db.execute_sql("SELECT count(*) FROM revocations WHERE instance_id = ?", (revoked,)).fetchone()
+    if count >= STATEMENTS_PER_INSTANCE_MAX:
+        return False
+    digest = hashlib.sha256(statement.signed).digest()
+    added = db.execute_sql(
+        "INSERT OR IGNORE INTO revocations VALUES (?, ?, ?, ?) RETURNING 1", (digest, revoked, statement.signed, now)
+    ).fetchone()
+    db.execute_sql("UPDATE crow_instances SET trust = 'revoked' WHERE id = ? AND trust <> 'revoked'", (revoked,))
+    return added is not None
+
+
+def name_holder(db: peewee.Database, name: str) -> str | None:
+    """The id of the instance that has a name here, hidden ones aside."""
+    row = db.execute_sql("SELECT id FROM crow_instances WHERE name = ? AND hidden = 0", (name,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def free_name(db: peewee.Database, wanted: str, own_name: str) -> str:
+    """The name, or with a number behind it: two machines may have been called the same."""
+    name, number = wanted, 1
+    while name == own_name or name_holder(db, name) is not None:
+        number += 1
+        name = f"{wanted} ({number})"
+    return name
+
+
+def _known(row: tuple[object, ...]) -> KnownInstance:
+    (id, name, role, url, instance_key, noise_key, feed_key, signed, trust, hidden, status, last_seen, created_at) = row
+    statuses: dict[object, Status] = {"online": "online", "syncing": "syncing", "offline": "offline"}
+    return KnownInstance(
+        instance=Instance(str(id), str(name), "home" if role == "home" else "satellite"),
+        gateway_url=None if url is None else str(url),
+        instance_key=bytes.fromhex(str(instance_key)),
+        noise_key=bytes.fromhex(str(noise_key)),
+        feed_key=bytes.fromhex(str(feed_key)),
+        certificate=str(signed).encode(),
+        revoked=trust == "revoked",
+        hidden=bool(hidden),
+        status=statuses.get(status, "unknown"),
+        last_seen=last_seen if isinstance(last_seen, int) else None,
+        created_at=int(str(created_at)),
+    )
