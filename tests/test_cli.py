@@ -266,7 +266,7 @@ def test_an_unknown_plugin_in_the_manifest_is_one_sentence(home: Path) -> None:
 
 def test_a_plugin_that_is_off_is_gone_with_its_commands(home: Path) -> None:
     (home / "plugin_manifest.toml").write_text('[[plugin]]\nname = "memories"\nenabled = false\n')
-    assert answer(home, "status")["plugins"] == []
+    assert "memories" not in answer(home, "status")["plugins"]
     assert "remember" in refused(home, "remember", "x", code=2)
     assert "off" in crow(home, "plugins", "list").stdout
 

