@@ -1,4 +1,7 @@
-"""Who may call over HTTP: the bearer tokens of `crow token`, as FastMCP asks about them."""
+"""Who may call over HTTP, as FastMCP asks about it: the bearer tokens of `crow token`, and verified callers.
+
+A caller that a middleware has verified already is taken from the request; its token's text alone is nobody's.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from fastmcp.server.auth import AccessToken, TokenVerifier
+from fastmcp.server.dependencies import get_http_request
 
 from crow_hooks import CrowError
-from crow_plugins import bearer
+from crow_plugins import bearer, callers
 
 if TYPE_CHECKING:
     from crow_plugins.host import Host
@@ -20,13 +24,16 @@ CLAIM = "crow"  # in a token's claims: the grant's id; a token of somebody else'
 
 
 class AssistantTokens(TokenVerifier):
-    """Verifies tokens made by `crow token create`; any other string is nobody."""
+    """Verifies tokens made by `crow token create`, and knows verified callers; any other string is nobody."""
 
     def __init__(self, host: Host) -> None:
         super().__init__()
         self._host = host
 
     async def verify_token(self, token: str) -> AccessToken | None:
+        caller = _verified_caller()
+        if caller is not None:
+            return _access_of(caller) if caller.token == token else None
         try:
             return await asyncio.to_thread(self._verify, token)
         except CrowError as error:
@@ -50,3 +57,20 @@ class AssistantTokens(TokenVerifier):
             expires_at=grant.expires_at,
             claims={CLAIM: grant.id, "label": grant.label},
         )
+
+
+def _verified_caller() -> callers.Caller | None:
+    try:
+        return callers.caller_in(get_http_request().scope)
+    except RuntimeError:  # asked outside any request
+        return None
+
+
+def _access_of(caller: callers.Caller) -> AccessToken:
+    return AccessToken(
+        token=caller.token,
+        client_id=caller.instance_id,  # the same for every token: a session belongs to the instance
+        scopes=list(caller.scopes),
+        expires_at=caller.expires_at,
+        claims={callers.CLAIM: caller.instance_id},
+    )

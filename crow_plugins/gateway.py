@@ -17,7 +17,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,9 @@ from crow_hooks import CrowError
 from crow_plugins.config import DEFAULT_HOST, DEFAULT_PORT, Home
 from crow_plugins.files import write_private
 from crow_plugins.logs import kept
+from crow_plugins.running import Running as Running
+from crow_plugins.running import announced
+from crow_plugins.running import running_gateway as running_gateway
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -59,38 +62,16 @@ class AddressTaken(CrowError):
         super().__init__(f"cannot listen on {host}:{port}: {reason}; choose another with --port, or --port 0 for any")
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
-    """Where a gateway answers and which plugins it loaded, as `gateway.json` has it."""
-
-    pid: int
-    host: str
-    port: int
-    plugins: tuple[str, ...] = ()
-
-    @property
-    def reachable_host(self) -> str:
-        """The address to call from this machine: a bind to every address is no address."""
-        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  # not bound here
-
-    @property
-    def base_url(self) -> str:
-        host = self.reachable_host
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
-
-    @property
-    def mcp(self) -> str:
-        return f"{self.base_url}/mcp"
-
-
 def application(host: Host, names: Sequence[str] = (), *, any_address: bool = False) -> ASGIApp:
     """The ASGI application; `names` are the host names it answers to beside the loopback ones."""
-    from starlette.middleware import Middleware  # importing FastMCP takes longer than the other commands do
+    from crow_plugins.guard import HostAndOriginGuard  # importing FastMCP takes longer than the other commands do
+    from crow_plugins.layers import around_messages, around_requests
 
-    from crow_plugins.guard import HostAndOriginGuard
-
-    guard = Middleware(HostAndOriginGuard, names=names, any_address=any_address)
-    return Alias(host.server.http_app(path="/mcp", middleware=[guard]), {"/router/mcp": "/mcp"})
+    around_messages(host.server, host)
+    app = host.server.http_app(path="/mcp")
+    around_requests(app, host)
+    app.add_middleware(HostAndOriginGuard, names=names, any_address=any_address)
+    return Alias(app, {"/router/mcp": "/mcp"})
 
 
 class Alias:
@@ -129,18 +110,6 @@ def serve(
         log.info("gateway stopped pid=%d", running.pid)
 
 
-def running_gateway(home: Home) -> Running | None:
-    """The gateway that runs in a home now, if any."""
-    if not home.gateway_lock.exists():
-        return None
-    with home.gateway_lock.open("rb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return _announced(home)
-    return None
-
-
 @contextmanager
 def only_gateway(home: Home) -> Iterator[None]:
     """Hold the lock of the home's gateway; the kernel lets go of it however the process ends."""
@@ -149,7 +118,7 @@ def only_gateway(home: Home) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            running = _announced(home)
+            running = announced(home)
             raise GatewayRunning(home.folder, running.pid if running else None) from None
         try:
             yield
@@ -162,13 +131,6 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return address == "localhost"
-
-
-def _announced(home: Home) -> Running | None:
-    try:
-        return Running(**json.loads(home.gateway.read_bytes()))
-    except (OSError, ValueError, TypeError):  # it is starting or stopping just now
-        return None
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from fastmcp.server.auth import AuthProvider, MultiAuth, TokenVerifier
 from crow_hooks import CrowError
 from crow_plugins.assistants import AssistantTokens
 from crow_plugins.host import Host
+from crow_plugins.layers import around_messages, around_requests
 from crow_plugins.list_changes import ListChanges
 from crow_plugins.server import await_in_thread
 
@@ -55,8 +56,9 @@ def mount(server: FastMCP, home: Path | None = None, *, authenticate: bool = Tru
     if authenticate:
         server.auth = _composed(server.auth, AssistantTokens(host))
     server.mount(host.server)
+    around_messages(server, host)
     host.list_changes.append(ListChanges(server))  # its clients are connected to it, not to ours
-    _guard_http(server)
+    _guard_http(server, host)
     return host
 
 
@@ -75,14 +77,16 @@ def _composed(theirs: AuthProvider | None, ours: AssistantTokens) -> AuthProvide
     return MultiAuth(server=theirs, verifiers={"crow": ours})
 
 
-def _guard_http(server: FastMCP) -> None:
-    """Every way to serve HTTP goes through `http_app`: there the missing auth is refused."""
+def _guard_http(server: FastMCP, host: Host) -> None:
+    """Every way to serve HTTP goes through `http_app`: there a missing auth is refused, and plugins' layers are put."""
     http_app = server.http_app
 
     @wraps(http_app)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         if server.auth is None:
             raise AuthenticationMissing
-        return http_app(*args, **kwargs)
+        app = http_app(*args, **kwargs)
+        around_requests(app, host)
+        return app
 
     server.http_app = guarded  # type: ignore[method-assign]

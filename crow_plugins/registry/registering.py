@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from crow_hooks import Crow, CrowError, KnownInstance, Refused
+from crow_hooks import Crow, CrowError, KnownInstance, Refused, Role
 from crow_plugins.identity.challenge import Proved
 from crow_plugins.outbound import urls
 from crow_plugins.outbound.urls import UrlError, Zone
@@ -32,7 +32,7 @@ class Registering:
     def __init__(self, crow: Crow, registry: Registry, prober: Prober) -> None:
         self._crow, self._registry, self._prober = crow, registry, prober
 
-    async def register(self, address: str, name: str | None = None) -> KnownInstance:
+    async def register(self, address: str, name: str | None = None, role: Role | None = None) -> KnownInstance:
         """Register the instance at an address. Nothing is changed by a refusal.
 
         Raises a `UrlError`, `ForbiddenZone`, `CallError`, `NotACrowGateway`, `IdentityError`, `InstanceRevoked`,
@@ -41,7 +41,7 @@ class Registering:
         zones = frozenset(Zone(zone) for zone in self._registry.zones)
         own_url = await asyncio.to_thread(self._registry.own_url)
         met = await self._prober.meet(address, zones, own_url, self._crow.now())
-        return await asyncio.to_thread(self._keep, met.proved, met.url, name)
+        return await asyncio.to_thread(self._keep, met.proved, met.url, name, role)
 
     async def check(self, known: KnownInstance) -> CrowError | None:
         """Probe a known instance now; what is wrong, or None. Its status follows."""
@@ -65,9 +65,9 @@ class Registering:
                 log.warning("registered under another name, since it is taken name=%s", proved.certificate.name)
                 self._registry.keep(proved.certificate, proved.signed, url, _other_name(proved))
 
-    def _keep(self, proved: Proved, url: str, name: str | None) -> KnownInstance:
+    def _keep(self, proved: Proved, url: str, name: str | None, role: Role | None) -> KnownInstance:
         self._refuse_revoked(proved)
-        return self._registry.keep(proved.certificate, proved.signed, url, name)
+        return self._registry.keep(proved.certificate, proved.signed, url, name, role)
 
     def _refuse_revoked(self, proved: Proved) -> None:
         revoked = proved.certificate.instance_id

@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Iterable, Sequence
 
-from crow_hooks import Credentials, Crow, KnownInstance, Status
+from crow_hooks import Credentials, Crow, KnownInstance, Role, Status
 from crow_plugins.files import FileError
 from crow_plugins.identity import certificate, revocation
 from crow_plugins.identity.certificate import Certificate
@@ -23,7 +23,7 @@ from crow_plugins.registry import naming, rows
 from crow_plugins.registry.mirror import Mirror
 from crow_plugins.registry.naming import NameTaken
 from crow_plugins.registry.own_address import own_address
-from crow_plugins.registry.rows import NOTHING, Snapshot
+from crow_plugins.registry.rows import NOTHING, Contents
 from crow_plugins.registry.settings import RegistrySettings
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Registry:
         self.chain = bytes.fromhex(identity.chain)
         self._own = identity.certificate.encode()
         self._mirror = Mirror(premises.home.folder, crow.instance, identity.chain)
-        self._snapshot: Snapshot = NOTHING
+        self._contents: Contents = NOTHING
         self._lock = threading.Lock()
         self._looking: asyncio.Task[None] | None = None
 
@@ -101,7 +101,14 @@ class Registry:
         """It did not answer, again and again."""
         self._set_status(instance_id, "offline", contact=False)
 
-    def keep(self, shown: Certificate, signed: bytes, gateway_url: str | None, name: str | None) -> KnownInstance:
+    def keep(
+        self,
+        shown: Certificate,
+        signed: bytes,
+        gateway_url: str | None,
+        name: str | None = None,
+        role: Role | None = None,
+    ) -> KnownInstance:
         """Register an instance that has shown who it is, or change address and name of a known one.
 
         Raises `NameTaken`.
@@ -119,6 +126,8 @@ class Registry:
                 rows.change(db, shown.instance_id, name=wanted, hidden=0)
                 if gateway_url is not None:
                     rows.change(db, shown.instance_id, gateway_url=gateway_url)
+            if role is not None:
+                rows.change(db, shown.instance_id, role=role)
             rows.change(db, shown.instance_id, last_seen=transaction.now, status="online")
             kept = rows.by_id(db, shown.instance_id)
         assert kept is not None
@@ -153,9 +162,9 @@ class Registry:
         """Take over what the database says now, and let the mirror follow. Database work."""
         with self._lock:
             with self._crow.read() as db:
-                self._snapshot = rows.snapshot(db)
+                self._contents = rows.contents(db)
             try:
-                self._mirror.write(self._snapshot.others, self.own_url())
+                self._mirror.write(self._contents.others, self.own_url())
             except FileError:
                 log.exception("instances.json cannot be written")
 
@@ -182,7 +191,7 @@ class Registry:
     def _look_once(self) -> None:
         with self._crow.read() as db:
             current = rows.generation(db)
-        if current != self._snapshot.generation:
+        if current != self._contents.generation:
             self.changed()
 
     # ---- below ----------------------------------------------------------------------------------
@@ -191,12 +200,12 @@ class Registry:
     def _settings(self) -> RegistrySettings:
         return self._crow.settings(RegistrySettings)
 
-    def _now(self) -> Snapshot:
+    def _now(self) -> Contents:
         if self._looking is None and not _on_event_loop():
             with self._crow.read() as db:
-                if rows.generation(db) != self._snapshot.generation:
-                    self._snapshot = rows.snapshot(db)
-        return self._snapshot
+                if rows.generation(db) != self._contents.generation:
+                    self._contents = rows.contents(db)
+        return self._contents
 
     def _set_status(self, instance_id: str, status: Status, *, contact: bool) -> None:
         known = next((other for other in self.others() if other.instance.id == instance_id), None)

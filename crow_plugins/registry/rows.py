@@ -18,7 +18,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class Contents:
     """All that the registry knew at one moment: the other instances by name, and the statements of revocation."""
 
     generation: int
@@ -26,17 +26,17 @@ class Snapshot:
     revocations: tuple[bytes, ...] = ()
 
 
-NOTHING = Snapshot(-1)
+NOTHING = Contents(-1)
 
 
 def generation(db: peewee.Database) -> int:
     return int(db.execute_sql("SELECT generation FROM registry_state WHERE id = 1").fetchone()[0])
 
 
-def snapshot(db: peewee.Database) -> Snapshot:
+def contents(db: peewee.Database) -> Contents:
     rows = db.execute_sql(f"SELECT {COLUMNS} FROM crow_instances ORDER BY name, id").fetchall()
     statements = db.execute_sql("SELECT statement FROM revocations ORDER BY digest").fetchall()
-    return Snapshot(generation(db), tuple(map(_known, rows)), tuple(bytes(row[0]) for row in statements))
+    return Contents(generation(db), tuple(map(_known, rows)), tuple(bytes(row[0]) for row in statements))
 
 
 def by_id(db: peewee.Database, instance_id: str) -> KnownInstance | None:

@@ -10,7 +10,7 @@ from fastmcp.tools.base import ToolResult
 from mcp_types import ToolAnnotations
 from pydantic import BaseModel, Field
 
-from crow_hooks import Instance, KnownInstance, NotFound, Status
+from crow_hooks import Instance, KnownInstance, NotFound, Role, Status
 from crow_plugins.outbound import urls
 from crow_plugins.outbound.urls import URL_CHARACTERS_MAX
 from crow_plugins.registry.registering import Registering
@@ -122,10 +122,14 @@ def _add_reading(server: FastMCP, own: Instance, registry: Registry, registering
 def _add_changing(server: FastMCP, registry: Registry, registering: Registering) -> None:
     @server.tool(annotations=ADDS, output_schema=InstanceAnswer.model_json_schema())
     async def crow_register_instance(
-        gateway_url: Annotated[str, URL], name: Annotated[str | None, NAME] = None
+        gateway_url: Annotated[str, URL],
+        name: Annotated[str | None, NAME] = None,
+        role: Annotated[
+            Role | None, Field(description="What it is here; what its certificate says if left out.")
+        ] = None,
     ) -> ToolResult:
         """Register another of this person's machines by its address; it registers this one in turn."""
-        return _one(answer(await registering.register(gateway_url, name)))
+        return _one(answer(await registering.register(gateway_url, name, role)))
 
     @server.tool(annotations=CHANGES, output_schema=InstanceAnswer.model_json_schema())
     def crow_update_instance(

@@ -2,7 +2,8 @@
 
 A database that came back from a backup looks just like one that never went on, and appending to its feed would make
 two feeds of one. So what is announced is sealed first: the seal stands outside the database, is kept out of backups,
-and names its own inode, which no copy of a folder keeps. Of a snapshot of the whole machine, only the peers can tell.
+and names its own inode, which no copy of a folder keeps. Where a whole
+machine was put back, only the peers can tell.
 """
 
 from __future__ import annotations

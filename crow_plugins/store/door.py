@@ -17,6 +17,7 @@ import peewee
 
 from crow_hooks import Change, Conflict, ConflictOpen, CrowError, Data, Entry, Invalid, Resolution, Version
 from crow_plugins import causality
+from crow_plugins.callers import refuse_writing
 from crow_plugins.causality import Arrival, Dot, RowState
 from crow_plugins.store import conflicts, versions
 from crow_plugins.store.clock import Clock, Machine
@@ -87,6 +88,7 @@ class Door:
     @contextmanager
     def transaction(self) -> Iterator[WriteTransaction]:
         refuse_event_loop()
+        refuse_writing()
         if self.current() is not None:
             raise NestedTransaction
         with self._lock, self._connections.write() as db:

@@ -23,7 +23,9 @@ from crow_hooks.markers import hookspec
 
 if TYPE_CHECKING:
     from fastmcp import FastMCP
+    from fastmcp.server.middleware import Middleware as MCPMiddleware
     from pydantic import BaseModel
+    from starlette.middleware import Middleware
     from starlette.routing import BaseRoute
 
     from crow_hooks.crow import Crow, Transaction
@@ -125,6 +127,16 @@ def register_server(crow: Crow) -> FastMCP | None:
 @hookspec
 def register_routes(crow: Crow) -> Sequence[BaseRoute] | None:
     """Starlette routes of the gateway. At start. Each checks login itself: MCP tokens do not cover them."""
+
+
+@hookspec
+def register_middleware(crow: Crow) -> Sequence[Middleware | MCPMiddleware] | None:
+    """What stands around the server that answers, ours or the one Crow is mounted on. At start of serving HTTP.
+
+    Starlette middleware stands around the whole HTTP application, before anything looks at a request, the first
+    plugin's outermost; FastMCP middleware around every MCP message of the root server. Both rest while the
+    plugin is off.
+    """
 
 
 @hookspec

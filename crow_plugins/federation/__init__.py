@@ -1,0 +1,62 @@
+"""Federation: tools of one instance called by another, without any data travelling to stay."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from crow_hooks import REGISTRY, Check, Command, Crow, Tables, hookimpl
+from crow_plugins.federation import schema
+from crow_plugins.federation.audit import AUDIT, Audit
+from crow_plugins.federation.checks import checks
+from crow_plugins.federation.commands import commands
+from crow_plugins.federation.inbound import INBOUND, inbound_of
+from crow_plugins.federation.settings import Settings
+from crow_plugins.premises import PREMISES
+
+if TYPE_CHECKING:
+    from fastmcp.server.middleware import Middleware as MCPMiddleware
+    from starlette.middleware import Middleware
+
+
+@hookimpl
+def setup(crow: Crow) -> None:
+    premises = crow.service(PREMISES)
+    audit = Audit(premises.home.folder / "audit.db")
+    crow.provide(AUDIT, audit)
+    crow.provide(INBOUND, inbound_of(crow, crow.service(REGISTRY), premises, audit, crow.settings(Settings)))
+
+
+@hookimpl
+def register_settings(crow: Crow) -> type[Settings]:
+    return Settings
+
+
+@hookimpl
+def register_tables(crow: Crow) -> Tables:
+    return Tables(migrations=schema.MIGRATIONS)
+
+
+@hookimpl
+def register_middleware(crow: Crow) -> Sequence[Middleware | MCPMiddleware]:
+    from crow_plugins.federation.serving import ServedCalls, door  # FastMCP is imported when it is served only
+
+    return [door(crow.service(INBOUND)), ServedCalls()]
+
+
+@hookimpl
+def register_commands(crow: Crow) -> Sequence[Command]:
+    inbound = crow.service(INBOUND)
+    return commands(inbound.exposure, inbound.audit, crow.service(REGISTRY), crow.settings(Settings).expose)
+
+
+@hookimpl
+def register_checks(crow: Crow) -> Sequence[Check]:
+    return checks(crow.service(AUDIT))
+
+
+@hookimpl
+async def shutdown(crow: Crow) -> None:
+    await asyncio.to_thread(crow.service(AUDIT).close)
+    await asyncio.to_thread(crow.service(INBOUND).uses.close)

@@ -1,0 +1,148 @@
+"""The parts of the door alone: used tokens, buckets, messages, and who is being served."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from crow_plugins import callers
+from crow_plugins.callers import Caller, Serving, WriteRefused
+from crow_plugins.federation.errors import TooManyCalls
+from crow_plugins.federation.limits import Buckets
+from crow_plugins.federation.message import BadMessage, read_message
+from crow_plugins.federation.replay import FORGET_AFTER_SECONDS, FORGET_EVERY, Uses, UsesUnavailable
+from crow_plugins.host import Host
+from crow_plugins.token import LEEWAY_SECONDS, TokenReplayed
+
+NOW = 1_790_000_000
+
+
+@pytest.fixture
+def uses(tmp_path: Path) -> Iterator[Uses]:
+    opened = Uses(tmp_path / "replay.db")
+    yield opened
+    opened.close()
+
+
+def test_the_second_use_is_refused_in_every_process_and_after_a_close(uses: Uses, tmp_path: Path) -> None:
+    uses.use(b"a" * 16, NOW + 60, NOW)
+    other = Uses(tmp_path / "replay.db")
+    for each in (uses, other):
+        with pytest.raises(TokenReplayed):
+            each.use(b"a" * 16, NOW + 60, NOW)
+    other.close()
+    with pytest.raises(TokenReplayed):
+        other.use(b"a" * 16, NOW + 60, NOW)
+    other.close()
+
+
+def test_of_many_threads_with_one_token_one_passes(uses: Uses, tmp_path: Path) -> None:
+    other, passed = Uses(tmp_path / "replay.db"), []
+
+    def use(which: Uses) -> None:
+        try:
+            which.use(b"b" * 16, NOW + 60, NOW)
+        except TokenReplayed:
+            return
+        passed.append(which)
+
+    threads = [threading.Thread(target=use, args=(which,)) for which in (uses, other) * 16]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(passed) == 1
+    other.close()
+
+
+def test_uses_are_forgotten_only_when_no_clock_could_take_the_token_any_more(uses: Uses, tmp_path: Path) -> None:
+    uses.use(b"c" * 16, NOW, NOW)
+    end = NOW + LEEWAY_SECONDS + FORGET_AFTER_SECONDS
+    for now, kept in ((end, True), (end + 1, False)):
+        for number in range(FORGET_EVERY):
+            uses.use(number.to_bytes(8, "big") + now.to_bytes(8, "big"), now, now)
+        db = apsw.Connection(str(tmp_path / "replay.db"))
+        assert bool(list(db.execute("SELECT 1 FROM uses WHERE jti = ?", (b"c" * 16,)))) == kept
+        db.close()
+
+
+def test_a_file_that_cannot_be_used_lets_nobody_in(tmp_path: Path) -> None:
+    (tmp_path / "replay.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(UsesUnavailable, match="check its permissions"):
+        Uses(tmp_path / "replay.db").use(b"a" * 16, NOW, NOW)
+
+
+def test_a_bucket_empties_and_fills_by_the_minute() -> None:
+    buckets = Buckets(60)
+    for _ in range(60):
+        buckets.take("a", NOW)
+    with pytest.raises(TooManyCalls) as caught:
+        buckets.take("a", NOW)
+    assert caught.value.seconds == 1
+    buckets.take("b", NOW)
+    buckets.take("a", NOW + 1)
+    with pytest.raises(TooManyCalls):
+        buckets.take("a", NOW + 1)
+    with pytest.raises(TooManyCalls):
+        buckets.take("a", NOW - 100)  # a clock that is set back fills nothing
+    for _ in range(60):
+        buckets.take("a", NOW + 1000)
+    with pytest.raises(TooManyCalls):
+        buckets.take("a", NOW + 1000)
+
+
+def test_a_message_is_read_once_and_in_one_way() -> None:
+    message = read_message(b'{"method": "tools/call", "params": {"name": "t", "arguments": {"x": 1.5}}}')
+    assert (message.method, message.tool, message.arguments) == ("tools/call", "t", {"x": 1.5})
+    assert read_message(b'{"method": "tools/call", "params": {"name": "t"}}').arguments == {}
+    assert read_message(b'{"method": "ping"}').subject == "ping"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"method": "tools/call"}',
+        b'{"method": "tools/call", "params": []}',
+        b'{"method": "tools/call", "params": {"name": 1}}',
+        b'{"method": "tools/call", "params": {"name": "t", "arguments": []}}',
+        b'{"method": 1}',
+        b'{"method": "ping", "method": "ping"}',
+        b'{"method": "ping", "params": {"a": {"b": 1, "b": 1}}}',
+        b'{"method": "ping", "x": Infinity}',
+        b'{"method": "ping"} {"method": "ping"}',
+    ],
+)
+def test_what_is_not_one_message_is_refused(body: bytes) -> None:
+    with pytest.raises(BadMessage):
+        read_message(body)
+
+
+def test_a_call_that_reads_cannot_open_the_write_door_nor_can_what_it_starts(host: Host) -> None:
+    async def started() -> None:
+        with callers.serving("a", may_write=False):
+            assert callers.served() == Serving("a", may_write=False)
+            await asyncio.to_thread(write)
+
+    def write() -> None:
+        with host.transaction():
+            pass
+
+    with pytest.raises(WriteRefused, match="--writes"):
+        asyncio.run(started())
+    with callers.serving("a", may_write=True):
+        write()
+    assert callers.served() is None
+    write()
+
+
+def test_only_what_was_introduced_is_a_caller() -> None:
+    scope: dict[str, object] = {callers.SCOPE_KEY: {"instance_id": "a"}}
+    assert callers.caller_in(scope) is None
+    caller = Caller("t", "a", ("read",), NOW)
+    callers.introduce(scope, caller)
+    assert callers.caller_in(scope) is caller
