@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 from pydantic import BaseModel
 
-from crow_hooks import Change, Conflict, Entry, Instance, SyncedTable, Tables, Transaction
+from crow_hooks import Change, Conflict, Crow, Entry, Instance, SyncedTable, Tables, Transaction
 from crow_plugins import bearer, manifest
 from crow_plugins.config import Environment, Home
 from crow_plugins.dispatch import BadPlugin, Dispatch, plugin_manager
@@ -119,6 +119,10 @@ class Host:
     def table_is_on(self, table: str) -> bool:
         """Whether the plugin that owns a synced table is enabled."""
         return self.is_enabled(self.owners.get(table, ""))
+
+    def handle(self, plugin: str) -> Crow:
+        """A plugin's own handle."""
+        return self.hook.handle(plugin)
 
     def contributions(self, hook: str, kind: type[Contribution]) -> list[tuple[str, Contribution]]:
         """What the plugins answer to a `register_*` hook, asked once: one item each, with the plugin's name."""

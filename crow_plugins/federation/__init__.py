@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crow_hooks import REGISTRY, Check, Command, Crow, Tables, hookimpl
+from crow_hooks import AUDIT_LOG, REGISTRY, Check, Command, Crow, Tables, hookimpl
 from crow_plugins.federation import schema
 from crow_plugins.federation.audit import AUDIT, Audit
 from crow_plugins.federation.checks import checks
@@ -25,6 +25,7 @@ def setup(crow: Crow) -> None:
     premises = crow.service(PREMISES)
     audit = Audit(premises.home.folder / "audit.db")
     crow.provide(AUDIT, audit)
+    crow.provide(AUDIT_LOG, audit)
     crow.provide(INBOUND, inbound_of(crow, crow.service(REGISTRY), premises, audit, crow.settings(Settings)))
 
 

@@ -26,7 +26,7 @@ from typing import Literal
 
 import apsw
 
-from crow_hooks import CrowError, Data, ServiceKey
+from crow_hooks import AuditRow, CrowError, Data, ServiceKey
 
 log = logging.getLogger(__name__)
 
@@ -184,6 +184,23 @@ class Audit:
                 f"SELECT {COLUMNS} FROM calls WHERE ?1 IS NULL OR peer = ?1 ORDER BY seq DESC LIMIT ?2", (peer, limit)
             )
             return [Call(*row) for row in found]
+
+    def newest(self, limit: int, before: int | None = None) -> list[AuditRow]:
+        """The newest rows first, as the contract has them. Database work. Raises `AuditUnavailable`."""
+        with self._reading() as db:
+            if db is None:
+                return []
+            found = db.execute(
+                "SELECT seq, time, direction, peer, tool, decision, status, milliseconds FROM calls "
+                "WHERE ?1 IS NULL OR seq < ?1 ORDER BY seq DESC LIMIT ?2",
+                (before, limit),
+            )
+            return [AuditRow(seq, time / 1000, *rest) for seq, time, *rest in found]
+
+    def count(self) -> int:
+        """How many rows are kept. Database work. Raises `AuditUnavailable`."""
+        with self._reading() as db:
+            return 0 if db is None else int(next(iter(db.execute("SELECT count(*) FROM calls")))[0])
 
     def verify(self) -> Verified:
         """Walk the chain from the anchor to its end. Database work. Raises `AuditUnavailable`."""

@@ -25,9 +25,10 @@ class AuditBroken(CrowError):
 
 
 def commands(exposure: Exposure, audit: Audit, registry: InstanceRegistry, setting: Sequence[str]) -> list[Command]:
-    def about(peer: str | None) -> str:
-        return EVERYBODY if peer is None else registry.find(peer).instance.id
+    return [*_exposing(exposure, registry, setting), _auditing(audit, registry)]
 
+
+def _exposing(exposure: Exposure, registry: InstanceRegistry, setting: Sequence[str]) -> list[Command]:
     def expose(tool: str | None = None, /, *, peer: str | None = None, writes: bool = False) -> Answer:
         """Let other instances call a tool; without a tool, show what they may call.
 
@@ -41,7 +42,7 @@ def commands(exposure: Exposure, audit: Audit, registry: InstanceRegistry, setti
             The tool may write too; without this, one that writes stays closed.
         """
         if tool is not None:
-            exposure.expose(tool, about(peer), writes=writes)
+            exposure.expose(tool, _about(registry, peer), writes=writes)
         return _words(exposure.words(), setting, registry)
 
     def deny(tool: str, /, *, peer: str | None = None) -> Answer:
@@ -54,9 +55,13 @@ def commands(exposure: Exposure, audit: Audit, registry: InstanceRegistry, setti
         peer
             Only this instance: its name, its id or the beginning of one.
         """
-        exposure.deny(tool, about(peer))
+        exposure.deny(tool, _about(registry, peer))
         return _words(exposure.words(), setting, registry)
 
+    return [Command("expose", expose, GROUP), Command("deny", deny, GROUP)]
+
+
+def _auditing(audit: Audit, registry: InstanceRegistry) -> Command:
     def show_audit(*, peer: str | None = None, limit: int = 50, verify: bool = False) -> Answer:
         """Show the calls between instances, the newest first.
 
@@ -71,16 +76,16 @@ def commands(exposure: Exposure, audit: Audit, registry: InstanceRegistry, setti
         """
         if verify:
             return _verified(audit)
-        calls = audit.rows(limit=limit, peer=None if peer is None else about(peer))
+        calls = audit.rows(limit=limit, peer=None if peer is None else _about(registry, peer))
         names = {known.instance.id: known.instance.name for known in registry.others()}
         text = "\n".join(_line(call, names) for call in calls)
         return Answer([asdict(call) for call in calls], text or "no calls yet")
 
-    return [
-        Command("expose", expose, GROUP),
-        Command("deny", deny, GROUP),
-        Command("audit", show_audit, GROUP),
-    ]
+    return Command("audit", show_audit, GROUP)
+
+
+def _about(registry: InstanceRegistry, peer: str | None) -> str:
+    return EVERYBODY if peer is None else registry.find(peer).instance.id
 
 
 def _words(words: Sequence[Word], setting: Sequence[str], registry: InstanceRegistry) -> Answer:

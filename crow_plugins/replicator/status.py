@@ -6,9 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 
 import peewee
 
-from crow_hooks import FeedStatus, Instance, KnownInstance
+from crow_hooks import FeedStatus, Instance, KnownInstance, Trouble
 from crow_plugins.replicator.feed_storage import HeldFeed, all_feeds
 from crow_plugins.replicator.own_feed import OwnFeed
+from crow_plugins.replicator.rejections import newest
+
+SHOWN = 100  # of each kind
 
 
 def statuses(
@@ -40,6 +43,18 @@ def statuses(
         )
         for instance in instances
     ]
+
+
+def troubles(db: peewee.Database) -> list[Trouble]:
+    """What is parked and what was refused, the newest first."""
+    parked = db.execute_sql(
+        "SELECT instance_id, seq, reason, detail, since FROM parked_entries JOIN feeds ON number = feed "
+        "ORDER BY since DESC, seq LIMIT ?",
+        (SHOWN,),
+    ).fetchall()
+    waiting = [Trouble("parked", *row) for row in parked]
+    refused = [Trouble("rejected", each.instance_id, each.seq, each.reason, "", each.at) for each in newest(db, SHOWN)]
+    return [*waiting, *refused]
 
 
 def _status(

@@ -22,6 +22,7 @@ from crow_hooks import (
     KnownInstance,
     SyncProgress,
     Transaction,
+    Trouble,
 )
 from crow_plugins.feed import RemoteProtocolError
 from crow_plugins.feed.exchange import Announced, FeedEvent, Forked, Grew
@@ -42,7 +43,7 @@ from crow_plugins.replicator.mending import Mending
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.replicator.seal import SealFile
 from crow_plugins.replicator.shelf import ReadingShelf, StoringShelf
-from crow_plugins.replicator.status import statuses
+from crow_plugins.replicator.status import statuses, troubles
 from crow_plugins.replicator.transport import ByteStream
 from crow_plugins.replicator.trusting import Trusting
 from crow_plugins.replicator.uptake import Uptake
@@ -138,6 +139,10 @@ class InstanceSyncManager:
             return await self.sync_now(instance_id, wait_seconds)
         finally:
             await self.stop()
+
+    def troubles(self) -> list[Trouble]:
+        with self._crow.read() as db:
+            return troubles(db)
 
     def is_caught_up(self) -> bool:
         return self.suspect() is None and self._remaining(None) == 0

@@ -6,10 +6,13 @@ from crow_hooks.crow import Crow, Hooks, Transaction
 from crow_hooks.errors import ConflictOpen, CrowError, Invalid, NotFound, Refused, WrongThread
 from crow_hooks.markers import hookimpl, hookspec
 from crow_hooks.services import (
+    AUDIT_LOG,
     FEDERATION,
     REGISTRY,
     REPLICATION,
     SUMMARIES,
+    AuditLog,
+    AuditRow,
     CachedSummary,
     CallAnswer,
     CallFailure,
@@ -24,6 +27,7 @@ from crow_hooks.services import (
     Status,
     Summaries,
     SyncProgress,
+    Trouble,
 )
 from crow_hooks.types import (
     Answer,
@@ -53,11 +57,14 @@ from crow_hooks.types import (
 )
 
 __all__ = [
+    "AUDIT_LOG",
     "FEDERATION",
     "REGISTRY",
     "REPLICATION",
     "SUMMARIES",
     "Answer",
+    "AuditLog",
+    "AuditRow",
     "CachedSummary",
     "CallAnswer",
     "CallFailure",
@@ -102,6 +109,7 @@ __all__ = [
     "SyncedTable",
     "Tables",
     "Transaction",
+    "Trouble",
     "Version",
     "WrongThread",
     "hookimpl",

@@ -93,6 +93,12 @@ class InstanceRegistry(Protocol):
     def seen(self, instance_id: str, status: Status) -> None:
         """There was verified contact just now. Database work."""
 
+    def revoke(self, instance_id: str, passphrase: str | None) -> None:
+        """End trust in an instance, on every machine that hears of it; only where the master seed is. Database work.
+
+        Raises what opening the seed does, and `Refused` for this instance itself.
+        """
+
 
 REGISTRY: ServiceKey[InstanceRegistry] = ServiceKey("registry")
 
@@ -135,6 +141,31 @@ class Federation(Protocol):
         """Let a plugin say which instances can answer a query: pairs of score (0: cannot) and reason, best first."""
 
 
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One call between instances, or its refusal; no contents. `at` in unix seconds."""
+
+    seq: int
+    at: float
+    direction: str
+    peer: str
+    tool: str
+    decision: str
+    status: str
+    milliseconds: float
+
+
+class AuditLog(Protocol):
+    """What instances asked of one another. Database work."""
+
+    def newest(self, limit: int, before: int | None = None) -> list[AuditRow]:
+        """The newest first, those before `before` (a `seq`)."""
+
+    def count(self) -> int:
+        """How many rows are kept."""
+
+
+AUDIT_LOG: ServiceKey[AuditLog] = ServiceKey("audit log")
 FEDERATION: ServiceKey[Federation] = ServiceKey("federation")
 
 
@@ -190,6 +221,18 @@ class FeedStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """An entry that waits (`parked`) or was refused (`rejected`): of whose feed, since when (unix seconds), and why."""
+
+    kind: Literal["parked", "rejected"]
+    instance_id: str
+    seq: int
+    reason: str
+    detail: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class SyncProgress:
     """What came of waiting: whether everything that peers announced is applied, and how much is still to come."""
 
@@ -206,6 +249,12 @@ class Replication(Protocol):
 
     async def sync_now(self, instance_id: str | None = None, wait_seconds: float = 0.0) -> SyncProgress:
         """Dial who is not connected, now, and wait up to so long until nothing is behind."""
+
+    def connected(self) -> frozenset[str]:
+        """The ids of the instances that are connected now."""
+
+    def troubles(self) -> list[Trouble]:
+        """What is parked and what was refused, the newest first, a hundred of each. Database work."""
 
     def is_caught_up(self) -> bool:
         """Whether every entry that peers announced is applied, and this instance may append. Database work."""

@@ -1,0 +1,60 @@
+"""`crow nest`: getting in."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from crow_hooks import Answer, Command, Crow, Invalid
+from crow_plugins.files import read_private
+from crow_plugins.nest.access import Access
+from crow_plugins.nest.web import ROOT
+from crow_plugins.premises import Premises
+
+NO_GATEWAY = "No gateway runs in this home; start it with crow serve, then open this path there: {path}"
+
+
+def commands(crow: Crow, premises: Premises) -> Sequence[Command]:
+    def login() -> object:
+        """Show an address that signs one browser in to the Nest, within ten minutes."""
+        path = f"{ROOT}/login?code={Access(crow).new_code()}"
+        base = _address(premises)
+        url = None if base is None else base + path
+        return Answer({"url": url, "path": path}, url or NO_GATEWAY.format(path=path))
+
+    def password(
+        *, file: Annotated[Path | None, Parameter(help="A private file; its first line is the password.")] = None
+    ) -> object:
+        """Set the password of the Nest; every browser signs in anew."""
+        Access(crow).set_password(_typed() if file is None else _first_line(file))
+        return Answer({"changed": True}, "The password is set. Every browser signs in anew.")
+
+    return [Command("login", login, group="nest"), Command("password", password, group="nest")]
+
+
+def _address(premises: Premises) -> str | None:
+    try:
+        running = json.loads(premises.home.gateway.read_bytes())
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(running["host"], running["host"])  # noqa: S104  # not bound here
+        return f"http://[{host}]:{running['port']}" if ":" in host else f"http://{host}:{running['port']}"
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _typed() -> str:
+    if not sys.stdin.isatty():
+        raise Invalid("no terminal is there to type a password at; give it with --file")
+    first = getpass.getpass("New password: ")
+    if first != getpass.getpass("Once more: "):
+        raise Invalid("the two passwords differ; nothing was changed, so try again")
+    return first
+
+
+def _first_line(file: Path) -> str:
+    return read_private(file).decode(errors="replace").split("\n", 1)[0].rstrip("\r")

@@ -1,0 +1,177 @@
+"""Requests and answers of the Nest: who is asking, may it change anything, and pages as HTML.
+
+Every page says itself what a browser may load with it, and nothing may come from elsewhere. A change is a POST from a
+form of this very page, by a browser that is signed in. Text is escaped wherever it comes from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from crow_hooks import Crow, CrowError
+from crow_plugins.nest import wording
+from crow_plugins.nest.access import Access, Session
+
+ROOT = "/nest"
+COOKIE = "crow_nest"
+BODY_BYTES_MAX = 512 * 1024
+FIELDS_MAX = 200
+HERE = Path(__file__).parent
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+Form = Mapping[str, str]
+
+
+class BadForm(CrowError):
+    """A form that is not ours, or too long."""
+
+    code = "bad_form"
+
+    def __init__(self) -> None:
+        super().__init__("this form cannot be taken; load the page again and send it anew")
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request of a browser that is signed in; `form` is what it posted."""
+
+    request: Request
+    session: Session
+    form: Form
+
+    def path(self, name: str) -> str:
+        return str(self.request.path_params[name])
+
+    def query(self, name: str) -> str | None:
+        return self.request.query_params.get(name)
+
+
+Handler = Callable[[Visit], Awaitable[Response]]
+
+
+class Web:
+    """Makes endpoints of handlers, and pages of templates."""
+
+    def __init__(self, crow: Crow, access: Access, name: str, links: Callable[[], list[tuple[str, str]]]) -> None:
+        """`name` is the instance's; `links` are the pages, as pairs of path and title."""
+        self._crow, self.access, self._name, self._links = crow, access, name, links
+        self.templates = Environment(loader=ChoiceLoader([FileSystemLoader(HERE / "templates")]), autoescape=True)
+        self.templates.filters.update(
+            number=wording.number, exact=wording.exact, size=wording.size, path=lambda text: quote(str(text), safe="")
+        )
+        self.templates.globals.update(plural=wording.plural)
+
+    def add_templates(self, folder: Path) -> None:
+        loader = self.templates.loader
+        assert isinstance(loader, ChoiceLoader)
+        loader.loaders = [*loader.loaders, FileSystemLoader(folder)]
+
+    def view(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        """A page for those who are signed in; others are led to the login."""
+
+        async def endpoint(request: Request) -> Response:
+            session = await self._session(request)
+            if session is None:
+                return redirect(f"{ROOT}/login?next={quote(request.url.path)}")
+            return await self._answered(handler, Visit(request, session, {}))
+
+        return endpoint
+
+    def action(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        """A change, from a form of ours."""
+
+        async def endpoint(request: Request) -> Response:
+            session = await self._session(request)
+            if session is None:
+                return redirect(f"{ROOT}/login")
+            try:
+                form = await posted(request)
+            except BadForm as error:
+                return self.page(request, "message.html", 400, session=session, sentence=str(error))
+            if not from_here(request) or form.get("form_key") != session.form_key:
+                return self.page(request, "message.html", 403, session=session, sentence=str(BadForm()))
+            return await self._answered(handler, Visit(request, session, form))
+
+        return endpoint
+
+    def page(
+        self, request: Request, template: str, status: int = 200, *, session: Session | None, **context: Any
+    ) -> HTMLResponse:
+        now = self._crow.now()
+        text = self.templates.get_template(template).render(
+            instance=self._name,
+            links=self._links() if session else [],
+            here=request.url.path,
+            form_key=session.form_key if session else "",
+            fresh=session.fresh if session else False,
+            now=now,
+            ago=lambda at: wording.ago(at, now),
+            done=request.query_params.get("done"),
+            **context,
+        )
+        return HTMLResponse(text, status, headers=HEADERS)
+
+    def shown(self, visit: Visit, template: str, **context: Any) -> HTMLResponse:
+        return self.page(visit.request, template, session=visit.session, **context)
+
+    async def _answered(self, handler: Handler, visit: Visit) -> Response:
+        try:
+            return await handler(visit)
+        except CrowError as error:
+            return self.page(visit.request, "message.html", 409, session=visit.session, sentence=str(error))
+
+    async def _session(self, request: Request) -> Session | None:
+        return await asyncio.to_thread(self.access.session, request.cookies.get(COOKIE), browser(request))
+
+
+def redirect(path: str, done: str | None = None) -> RedirectResponse:
+    """To a page of ours, with a word on what was done."""
+    target = path if done is None else f"{path}?done={quote(done)}"
+    return RedirectResponse(target, 303, headers={"Cache-Control": "no-store"})
+
+
+def browser(request: Request) -> str:
+    """What a browser says it is: a cookie that was taken to another one is worth nothing there."""
+    return request.headers.get("user-agent", "")
+
+
+def from_here(request: Request) -> bool:
+    """Whether a page of this gateway sent it; browsers say so, and pages cannot make them lie."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return False
+    origin = request.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+
+
+async def posted(request: Request) -> Form:
+    """The fields of a form, each once. Raises `BadForm`."""
+    if request.headers.get("content-type", "").split(";")[0] != "application/x-www-form-urlencoded":
+        raise BadForm
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > BODY_BYTES_MAX:
+            raise BadForm
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=FIELDS_MAX)
+    except ValueError as error:
+        raise BadForm from error
+    return dict(pairs)
