@@ -21,9 +21,9 @@ BUSY = 503
 
 
 class Live:
-    def __init__(self, database: Path, connected: Callable[[], object]) -> None:
-        """`connected` gives what is compared besides the database: who is connected now."""
-        self._log, self._connected = database.with_name(f"{database.name}-wal"), connected
+    def __init__(self, database: Path, besides: Callable[[], object]) -> None:
+        """`besides` gives what is looked at beside the database: who is connected, which plugins are on."""
+        self._log, self._besides = database.with_name(f"{database.name}-wal"), besides
         self._streams = 0
 
     async def stream(self, visit: Visit) -> Response:
@@ -53,5 +53,5 @@ class Live:
         try:
             status = self._log.stat()
         except OSError:
-            return None, self._connected()
-        return (status.st_size, status.st_mtime_ns), self._connected()
+            return None, self._besides()
+        return (status.st_size, status.st_mtime_ns), self._besides()

@@ -72,7 +72,7 @@ def _ours(crow: Crow, premises: Premises, web: Web) -> list[BaseRoute]:
     switches = plugins.Plugins(web, premises)
     kept = records.Records(crow, web, house)
     grants = tokens.Tokens(crow, web)
-    live = Live(premises.home.database, lambda: _connected(crow))
+    live = Live(premises.home.database, lambda: (_connected(crow), _enabled(premises)))
     return [
         Route(instances.PAGE, view(about.show)),
         action(f"{instances.PAGE}/register", about.register),
@@ -113,6 +113,10 @@ def _theirs(crow: Crow, premises: Premises, web: Web, plugin: str, page: NestPag
 
 def _action(web: Web, path: str, handler: object) -> BaseRoute:
     return Route(path, web.action(handler), methods=["POST"])  # type: ignore[arg-type]  # one of the handlers above
+
+
+def _enabled(premises: Premises) -> frozenset[str]:
+    return frozenset(plugin.name for plugin in premises.manifest.plugins if premises.is_enabled(plugin.name))
 
 
 def _connected(crow: Crow) -> object:

@@ -11,6 +11,7 @@ from crow_plugins.overrides import switch
 from crow_plugins.premises import Premises
 
 PAGE = f"{ROOT}/plugins"
+LOOK_SECONDS, FOLLOWED_LOOKS = 0.05, 60
 
 
 class Plugins:
@@ -34,8 +35,15 @@ class Plugins:
     async def switch(self, visit: Visit) -> Response:
         name, on = visit.path("name"), visit.form.get("on") == "1"
         await asyncio.to_thread(self._switch, name, on)
+        await self._followed(name, on)
         return redirect(PAGE, f"{name} is {'on' if on else 'off'}")
 
+    async def _followed(self, name: str, on: bool) -> None:
+        """The gateway follows the file within a moment; the next page should show it."""
+        for _ in range(FOLLOWED_LOOKS):
+            if self._premises.is_enabled(name) == on:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
     def _switch(self, name: str, on: bool) -> None:
-        """The file is changed; the running gateway follows it by itself, within a moment."""
         switch(self._premises.home.manifest, self._premises.manifest_files, name, on=on)
