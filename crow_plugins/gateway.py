@@ -27,8 +27,8 @@ from crow_hooks import CrowError
 from crow_plugins.config import DEFAULT_HOST, DEFAULT_PORT, Home
 from crow_plugins.files import write_private
 from crow_plugins.logs import kept
+from crow_plugins.running import ADDRESS_NAMES, announced
 from crow_plugins.running import Running as Running
-from crow_plugins.running import announced
 from crow_plugins.running import running_gateway as running_gateway
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def application(host: Host, names: Sequence[str] = (), *, any_address: bool = Fa
     around_messages(host.server, host)
     app = host.server.http_app(path="/mcp")
     around_requests(app, host)
-    app.add_middleware(HostAndOriginGuard, names=names, any_address=any_address)
+    said = host.services.offered(ADDRESS_NAMES, host.is_enabled)
+    app.add_middleware(HostAndOriginGuard, names=[*names, *(said() if said else ())], any_address=any_address)
     return Alias(app, {"/router/mcp": "/mcp"})
 
 

@@ -54,7 +54,7 @@ def crow(home: Path, *arguments: str, stdin: str | None = None, **environment: s
 @contextmanager
 def running_gateway(home: Path, *arguments: str) -> Iterator[Gateway]:
     """Serve on a free port until the block ends."""
-    made = crow(home, "token", "create", "tests", "--json")
+    made = crow(home, "token", "create", f"tests {os.urandom(4).hex()}", "--json")
     assert made.returncode == 0, made.stderr
     command = [*CROW, "serve", "--home", str(home), "--port", "0", "--json", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def refused(home: Path, *arguments: str, code: int = 1, **environment: str) -> s
     return result.stderr
 
 
-def answer(home: Path, *arguments: str, stdin: str | None = None) -> dict[str, object]:
+def answer(home: Path, *arguments: str, stdin: str | None = None) -> dict[str, Any]:
     result = crow(home, *arguments, "--json", stdin=stdin)
     assert result.returncode == 0, result.stderr
     return dict(json.loads(result.stdout))

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from crow_hooks import Check, Command, Crow, Format, SearchKind, Summary, SyncedTable, Tables, hookimpl
-from crow_plugins.memories import schema
-from crow_plugins.memories.checks import checks
+from crow_plugins.fulltext import index_check, search_kind, title_of
 from crow_plugins.memories.commands import commands
-from crow_plugins.memories.interchange import memory_format
-from crow_plugins.memories.memories import SYNCED, Memories, search_kind
+from crow_plugins.memories.memories import Memories
+from crow_plugins.memories.memory import MEMORY
+from crow_plugins.memories.schema import INDEX, MIGRATIONS
 from crow_plugins.memories.summary import categories
+from crow_plugins.rows import rows_format
 
 if TYPE_CHECKING:
     from fastmcp import FastMCP
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_tables(crow: Crow) -> Tables:
-    return Tables(migrations=schema.MIGRATIONS)
+    return Tables(migrations=MIGRATIONS)
 
 
 @hookimpl
 def register_synced_tables(crow: Crow) -> Sequence[SyncedTable]:
-    return [SYNCED]
+    return [MEMORY.synced]
 
 
 @hookimpl
@@ -36,7 +37,7 @@ def register_server(crow: Crow) -> FastMCP:
 
 @hookimpl
 def register_search(crow: Crow) -> Sequence[SearchKind]:
-    return [search_kind(crow)]
+    return [search_kind(crow, "memory", INDEX, lambda memory: title_of(memory.content))]
 
 
 @hookimpl
@@ -51,9 +52,9 @@ def register_commands(crow: Crow) -> Sequence[Command]:
 
 @hookimpl
 def register_formats(crow: Crow) -> Sequence[Format]:
-    return [memory_format(crow)]
+    return [rows_format(crow, MEMORY)]
 
 
 @hookimpl
 def register_checks(crow: Crow) -> Sequence[Check]:
-    return checks(crow)
+    return [index_check(crow, INDEX)]

@@ -1,14 +1,14 @@
-"""One memory as a value, and how it is read from its table."""
+"""One memory as a value, what a person says of it, and what a list or search can be narrowed to."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-FIELDS = ("content", "category", "importance", "tags", "context", "source", "project_id")
-COLUMNS = ("id", *FIELDS, "origin_instance", "created_at", "updated_at", "lamport_ts")
-SELECT = f"SELECT {', '.join(COLUMNS)} FROM memories"
+from crow_plugins.rows import REQUIRED, Condition, Kind, equals, reference, tagged, tags, text, whole
+
+CONTENT_BYTES_MAX, CATEGORY_MAX = 64 * 1024, 64
+CONTEXT_BYTES_MAX, SOURCE_BYTES_MAX = 16 * 1024, 2 * 1024
+IMPORTANCE_USUAL = 5  # what a memory gets when nobody says
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,48 @@ class Memory:
     lamport_ts: int
 
 
-def memory_of(row: Sequence[object]) -> Memory:
-    values = dict(zip(COLUMNS, row, strict=True))
-    return Memory(**{**values, "tags": tuple(json.loads(str(values["tags"])))})  # type: ignore[arg-type]  # as declared
+MEMORY = Kind(
+    name="memory",
+    table="memories",
+    fields=(
+        text("content", bytes_max=CONTENT_BYTES_MAX, default=REQUIRED),
+        text("category", bytes_max=CATEGORY_MAX * 4, characters_max=CATEGORY_MAX, default="general", strip=True),
+        whole("importance", 1, 10, default=IMPORTANCE_USUAL),
+        tags(),
+        text("context", bytes_max=CONTEXT_BYTES_MAX),
+        text("source", bytes_max=SOURCE_BYTES_MAX),
+        reference("project_id"),
+    ),
+    record=Memory,
+    changes=("memory_insert", "memory_update", "memory_delete"),
+    ids="search or list memories to see their ids",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a memory must be besides matching; None lets everything through."""
+
+    category: str | None = None
+    tag: str | None = None
+    min_importance: int | None = None
+    project_id: str | None = None
+
+    def conditions(self) -> list[Condition]:
+        conditions: list[Condition] = []
+        if self.category is not None:
+            conditions.append(equals("category", self.category))
+        if self.project_id is not None:
+            conditions.append(equals("project_id", self.project_id))
+        if self.min_importance is not None:
+            conditions.append(_important(self.min_importance))
+        if self.tag is not None:
+            conditions.append(tagged(self.tag))
+        return conditions
+
+
+def _important(least: int) -> Condition:
+    # The index of the important holds no others: SQLite uses it only where it can see that it may.
+    if least > IMPORTANCE_USUAL:
+        return Condition(f"importance > {IMPORTANCE_USUAL} AND importance >= ?", least, is_indexed=True)
+    return Condition("importance >= ?", least)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from peewee import Database
 
 from crow_hooks import Summary
-from crow_plugins.memories.memories import counts
+from crow_plugins.memories.memory import MEMORY
+from crow_plugins.rows import counts
 
 CATEGORIES_MAX = 200
 
 
 def categories() -> Summary:
     def collect(db: Database) -> object:
-        return dict(list(counts(db, "category").items())[:CATEGORIES_MAX])
+        return dict(list(counts(db, MEMORY, "category").items())[:CATEGORIES_MAX])
 
     return Summary("memory_categories", collect, refresh_seconds=3600)

@@ -10,14 +10,9 @@ from fastmcp.tools.base import ToolResult
 from mcp_types import ToolAnnotations
 from pydantic import BaseModel, Field
 
-from crow_plugins.memories.memories import (
-    CATEGORY_MAX,
-    TAG_MAX,
-    TAGS_MAX,
-    Memories,
-)
-from crow_plugins.memories.memory import Memory
-from crow_plugins.memories.search import Filters
+from crow_plugins.memories.memories import Memories
+from crow_plugins.memories.memory import CATEGORY_MAX, MEMORY, Filters, Memory
+from crow_plugins.rows.field import TAG_MAX, TAGS_MAX
 
 CONTENT_CHARACTERS_MAX = 64 * 1024
 LONG_TEXT_MAX, SHORT_TEXT_MAX, QUERY_MAX = 16 * 1024, 2 * 1024, 10_000
@@ -104,6 +99,7 @@ class MemoryStatistics(BaseModel):
 def memory_tools(memories: Memories) -> FastMCP:
     server = FastMCP("crow-memories", mask_error_details=True)
     _add_writing(server, memories)
+    _add_deleting(server, memories)
     _add_reading(server, memories)
     _add_resources(server, memories)
     return server
@@ -121,16 +117,7 @@ def _add_writing(server: FastMCP, memories: Memories) -> None:
         project_id: Annotated[str | None, PROJECT_ID] = None,
     ) -> ToolResult:
         """Remember something for this person: a fact, a preference, a decision, how something is done."""
-        fields = {
-            "content": content,
-            "category": category,
-            "importance": importance,
-            "tags": tags,
-            "context": context,
-            "source": source,
-            "project_id": project_id,
-        }
-        return _one("Stored", memories.store(fields))
+        return _one("Stored", memories.store(MEMORY.given(locals())))
 
     @server.tool(annotations=CHANGES, output_schema=MemoryAnswer.model_json_schema())
     def crow_update_memory(
@@ -144,23 +131,10 @@ def _add_writing(server: FastMCP, memories: Memories) -> None:
         project_id: Annotated[str | None, PROJECT_ID] = None,
     ) -> ToolResult:
         """Change fields of a memory; those left out stay. An empty context, source or project_id clears it."""
-        given = {
-            "content": content,
-            "category": category,
-            "importance": importance,
-            "tags": tags,
-            "context": context,
-            "source": source,
-            "project_id": project_id,
-        }
-        clearable = ("context", "source", "project_id")
-        fields = {
-            name: None if name in clearable and value == "" else value
-            for name, value in given.items()
-            if value is not None
-        }
-        return _one("Updated", memories.update(id, fields))
+        return _one("Updated", memories.update(id, MEMORY.given(locals())))
 
+
+def _add_deleting(server: FastMCP, memories: Memories) -> None:
     @server.tool(annotations=CHANGES, output_schema=MemoryAnswer.model_json_schema())
     def crow_delete_memory(id: Annotated[str, ID]) -> ToolResult:
         """Delete a memory. crow_restore_memory takes it back."""
@@ -175,9 +149,7 @@ def _add_writing(server: FastMCP, memories: Memories) -> None:
 def _add_reading(server: FastMCP, memories: Memories) -> None:
     @server.tool(annotations=READS, output_schema=MemoryHits.model_json_schema())
     def crow_search_memories(
-        query: Annotated[
-            str, Field(min_length=1, max_length=QUERY_MAX, description="What to look for, in plain words.")
-        ],
+        query: Annotated[str, QUERY],
         category: OnlyCategory = None,
         tag: OnlyTag = None,
         min_importance: OnlyImportance = None,
@@ -186,7 +158,7 @@ def _add_reading(server: FastMCP, memories: Memories) -> None:
     ) -> ToolResult:
         """Search this person's memories, best matches first."""
         found = memories.find(query, Filters(category, tag, min_importance, project_id), limit)
-        hits = [MemoryHit(**asdict(hit.memory), score=hit.score, snippet=hit.snippet) for hit in found.hits]
+        hits = [MemoryHit(**asdict(hit.record), score=hit.score, snippet=hit.snippet) for hit in found.hits]
         answer = MemoryHits(items=hits, matched=found.matched, total=found.total, at_least=found.at_least)
         return ToolResult(content=_lines(hits), structured_content=answer.model_dump())
 

@@ -19,6 +19,7 @@ from crow_plugins.registry.registering import Registering
 from crow_plugins.registry.registry import Registry
 from crow_plugins.registry.revoking import revocation_checks, revocation_jobs
 from crow_plugins.registry.settings import RegistrySettings
+from crow_plugins.running import ADDRESS_NAMES
 
 if TYPE_CHECKING:
     from fastmcp import FastMCP
@@ -35,6 +36,7 @@ def setup(crow: Crow) -> None:
     registry = Registry(crow, premises)
     crow.provide(REGISTRY, registry)
     crow.provide(OWN, registry)
+    crow.provide(ADDRESS_NAMES, registry.address_names)
     crow.provide(REGISTERING, Registering(crow, registry, Prober(premises.keyring)))
     crow.provide(INTRODUCTIONS, Arrivals(crow, registry, premises.keyring.identity))
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from crow_hooks import Answer, Command, Instance
+from crow_hooks import Answer, Command, Instance, Role
 from crow_plugins.keyring import Keyring
 from crow_plugins.registry.inviting_command import ATerminal
 from crow_plugins.registry.registering import Registering
@@ -42,6 +42,7 @@ def _register(keyring: Callable[[], Keyring], registering: Registering) -> Calla
         /,
         *,
         name: Annotated[str | None, Parameter(help="What to call it on this machine.")] = None,
+        role: Annotated[Role | None, Parameter(help="What it is to this machine; else as it says.")] = None,
         terminal: ATerminal,
     ) -> object:
         """Register the instance at an address; it registers this one in turn.
@@ -52,7 +53,7 @@ def _register(keyring: Callable[[], Keyring], registering: Registering) -> Calla
             Where its gateway answers, as http://host:3001.
         """
         terminal.unlock(keyring())
-        found = answer(asyncio.run(registering.register(url, name)))
+        found = answer(asyncio.run(registering.register(url, name, role)))
         return Answer(found.model_dump(), f"Registered {line(found)}")
 
     return register

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from crow_hooks import Job, KnownInstance
 from crow_plugins.registry.registering import Registering
@@ -19,12 +20,20 @@ MISSES_MAX = 3
 AT_ONCE = 8
 
 
+@dataclass(frozen=True, slots=True)
+class Misses:
+    """How often in a row an instance did not answer, with no other contact since `last_seen`."""
+
+    count: int
+    last_seen: int | None
+
+
 class Health:
     """Probes everybody; remembers how often each did not answer."""
 
     def __init__(self, registry: Registry, registering: Registering) -> None:
         self._registry, self._registering = registry, registering
-        self._misses: dict[str, int] = {}
+        self._misses: dict[str, Misses] = {}
 
     def jobs(self, seconds: float) -> Sequence[Job]:
         return [Job("probe", self.probe_all, every_seconds=seconds, jitter_seconds=seconds / 10)]
@@ -37,15 +46,20 @@ class Health:
                 await self._probe(known)
 
         listed = [each for each in self._registry.others() if each.gateway_url and not each.hidden and not each.revoked]
-        await asyncio.gather(*map(probe, listed))
+        for failed in await asyncio.gather(*map(probe, listed), return_exceptions=True):
+            if isinstance(failed, Exception):  # ours, or a busy database: the others were probed all the same
+                log.error("a probe could not be made", exc_info=failed)
 
     async def _probe(self, known: KnownInstance) -> None:
         error = await self._registering.check(known)
         if error is None:
             self._misses.pop(known.instance.id, None)
             return
-        misses = self._misses.get(known.instance.id, 0) + 1
+        before = self._misses.get(known.instance.id)
+        again = before is not None and before.last_seen == known.last_seen  # else it was heard of in between
+        misses = Misses(before.count + 1 if before and again else 1, known.last_seen)
         self._misses[known.instance.id] = misses
-        log.info("probe failed name=%s misses=%d reason=%s", known.instance.name, misses, error.code)
-        if misses >= MISSES_MAX:
+        if misses.count <= MISSES_MAX:  # the first of each kind, not one a minute for ever
+            log.info("probe failed name=%s misses=%d reason=%s", known.instance.name, misses.count, error.code)
+        if misses.count >= MISSES_MAX:
             await asyncio.to_thread(self._registry.missed, known.instance.id)

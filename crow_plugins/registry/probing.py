@@ -12,11 +12,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from crow_hooks import CrowError, KnownInstance
-from crow_plugins.identity import certificate, challenge
-from crow_plugins.identity.challenge import Exchange, Hello, Proved
+from crow_hooks import CrowError
+from crow_plugins.identity import challenge
+from crow_plugins.identity.certificate import Certificate
+from crow_plugins.identity.challenge import Exchange, Hello, Proved, Statement
+from crow_plugins.identity.errors import ProbeOfItself
 from crow_plugins.keyring import Keyring
 from crow_plugins.outbound import urls
 from crow_plugins.outbound.calling import BadStatus, Bounds, CallError, RemoteGateway, system_tls
@@ -26,6 +29,9 @@ PATH = "/.well-known/crow"
 PROOF_PATH = f"{PATH}/proof"
 SECONDS = 8.0
 ANSWER_BYTES = 16 * 1024
+NOT_NOW = frozenset({429, 503})
+
+Welcome = Callable[[Statement], None]
 
 
 class NotACrowGateway(CrowError):
@@ -49,6 +55,18 @@ class RefusedThere(CrowError):
         )
 
 
+class BusyThere(CrowError):
+    """The other gateway is a Crow gateway, and cannot answer now."""
+
+    code = "busy_there"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the other gateway cannot show who it is now: its keys are sealed, or too many ask; see crow status there, "
+            "then try again"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Met:
     """An instance that has shown who it is, at a canonical address."""
@@ -68,14 +86,24 @@ class Prober:
     def _chain(self) -> bytes:
         return bytes.fromhex(self._keyring.identity.chain)
 
-    async def meet(self, address: str, zones: frozenset[Zone], own_url: str | None, now: int) -> Met:
-        """Both sides show their certificates. Raises a `UrlError`, `ForbiddenZone`, `CallError` or `IdentityError`."""
+    @property
+    def can_prove(self) -> bool:
+        """Whether the keys are open, without which this instance cannot show who it is."""
+        return not self._keyring.locked
+
+    async def meet(self, address: str, zones: frozenset[Zone], own_url: str | None, welcome: Welcome, now: int) -> Met:
+        """Both sides show their certificates, ours first; `welcome` (in a thread) looks at who it is before that.
+
+        Raises what `welcome` does, a `UrlError`, `ForbiddenZone`, `CallError`, `NotACrowGateway`, `BusyThere`,
+        `RefusedThere` or an `IdentityError`.
+        """
         url = urls.parse(address)
+        key = self._keyring.device.instance
         bounds = Bounds(total_seconds=SECONDS, answer_bytes=ANSWER_BYTES)
         async with RemoteGateway(url, zones, bounds, tls=await self._context(url.scheme)) as gateway:
             await self._check_health(gateway)
             exchange = await self._exchange(gateway)
-            key = self._keyring.device.instance
+            await asyncio.to_thread(welcome, exchange.callee)
             proof = challenge.prove(
                 exchange,
                 "caller",
@@ -88,17 +116,16 @@ class Prober:
             try:
                 answer = await gateway.call(PROOF_PATH, proof)
             except BadStatus as error:
-                raise RefusedThere from error
+                raise BusyThere if error.status in NOT_NOW else RefusedThere from error
             return Met(challenge.verify_proof(answer.content, exchange, "callee", key, self._chain, now), url.text)
 
-    async def probe(self, known: KnownInstance, zones: frozenset[Zone]) -> None:
+    async def probe(self, address: str, known: Certificate, zones: frozenset[Zone]) -> None:
         """Look whether it is who it was. Raises as `meet`."""
-        assert known.gateway_url is not None
-        url = urls.parse(known.gateway_url)
+        url = urls.parse(address)
         bounds = Bounds(total_seconds=SECONDS, answer_bytes=ANSWER_BYTES)
         async with RemoteGateway(url, zones, bounds, tls=await self._context(url.scheme)) as gateway:
             exchange = await self._exchange(gateway)
-        challenge.check_statement(exchange.callee, certificate.read(known.certificate, self._chain))
+        challenge.check_statement(exchange.callee, known)
 
     async def _check_health(self, gateway: RemoteGateway) -> None:
         """A plain look first, so that a wrong address is told from a wrong chain."""
@@ -112,13 +139,15 @@ class Prober:
             raise
         if not isinstance(health, dict) or health.get("status") != "ok" or "instance_id" not in health:
             raise NotACrowGateway
+        if health["instance_id"] == self._keyring.identity.instance_id:
+            raise ProbeOfItself
 
     async def _exchange(self, gateway: RemoteGateway) -> Exchange:
         sent = Hello(self._keyring.identity.instance_id, secrets.token_bytes(challenge.CHALLENGE_BYTES))
         try:
             answer = await gateway.call(PATH, challenge.hello(sent.instance_id, sent.challenge))
         except BadStatus as error:
-            raise NotACrowGateway from error
+            raise BusyThere if error.status in NOT_NOW else NotACrowGateway from error
         return challenge.verify_answer(answer.content, sent, self._chain)
 
     async def _context(self, scheme: str) -> ssl.SSLContext | None:

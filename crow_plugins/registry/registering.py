@@ -1,4 +1,8 @@
-"""Two instances register each other: one is told an address, and both show that they are of one chain."""
+"""Two instances register each other: one is told an address, and both show that they are of one chain.
+
+What can be refused from the other's first words is refused then, before it is shown anything of ours. Who was told an
+address of this instance is told again when it is another one, with the next probe.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,13 @@ import asyncio
 import logging
 
 from crow_hooks import Crow, CrowError, KnownInstance, Refused, Role
-from crow_plugins.identity.challenge import Proved
-from crow_plugins.outbound import urls
-from crow_plugins.outbound.urls import UrlError, Zone
+from crow_plugins.identity import certificate, challenge
+from crow_plugins.identity.challenge import Proved, Statement
+from crow_plugins.identity.errors import WrongInstance
+from crow_plugins.outbound.urls import Zone
 from crow_plugins.registry.naming import NameTaken
-from crow_plugins.registry.probing import Prober
+from crow_plugins.registry.own_address import usable, worth_saying
+from crow_plugins.registry.probing import Met, Prober, RefusedThere
 from crow_plugins.registry.registry import Registry
 from crow_plugins.registry.settings import RegistrySettings
 
@@ -26,55 +32,6 @@ class InstanceRevoked(Refused):
         super().__init__("that instance was revoked; let the machine join again as a new one: crow invite")
 
 
-class Registering:
-    """Registers other instances here, and this one there."""
-
-    def __init__(self, crow: Crow, registry: Registry, prober: Prober) -> None:
-        self._crow, self._registry, self._prober = crow, registry, prober
-
-    async def register(self, address: str, name: str | None = None, role: Role | None = None) -> KnownInstance:
-        """Register the instance at an address. Nothing is changed by a refusal.
-
-        Raises a `UrlError`, `ForbiddenZone`, `CallError`, `NotACrowGateway`, `IdentityError`, `InstanceRevoked`,
-        `NameTaken` or `RefusedThere`.
-        """
-        zones = frozenset(Zone(zone) for zone in self._registry.zones)
-        own_url = await asyncio.to_thread(self._registry.own_url)
-        met = await self._prober.meet(address, zones, own_url, self._crow.now())
-        return await asyncio.to_thread(self._keep, met.proved, met.url, name, role)
-
-    async def check(self, known: KnownInstance) -> CrowError | None:
-        """Probe a known instance now; what is wrong, or None. Its status follows."""
-        if known.gateway_url is None:
-            return NeverDialled(known.instance.name)
-        try:
-            await self._prober.probe(known, frozenset(Zone(zone) for zone in self._registry.zones))
-        except CrowError as error:
-            return error
-        await asyncio.to_thread(self._registry.seen, known.instance.id, "online")
-        return None
-
-    def called(self, proved: Proved, *, from_loopback: bool) -> None:
-        """Another instance registered this one, and has shown who it is. Raises `InstanceRevoked`. Database work."""
-        self._refuse_revoked(proved)
-        if self._crow.settings(RegistrySettings).register_back:
-            url = _usable(proved.gateway_url, from_loopback=from_loopback)
-            try:
-                self._registry.keep(proved.certificate, proved.signed, url, None)
-            except NameTaken:
-                log.warning("registered under another name, since it is taken name=%s", proved.certificate.name)
-                self._registry.keep(proved.certificate, proved.signed, url, _other_name(proved))
-
-    def _keep(self, proved: Proved, url: str, name: str | None, role: Role | None) -> KnownInstance:
-        self._refuse_revoked(proved)
-        return self._registry.keep(proved.certificate, proved.signed, url, name, role)
-
-    def _refuse_revoked(self, proved: Proved) -> None:
-        revoked = proved.certificate.instance_id
-        if any(other.revoked and other.instance.id == revoked for other in self._registry.others()):
-            raise InstanceRevoked
-
-
 class NeverDialled(Refused):
     """The instance has no address here."""
 
@@ -84,18 +41,98 @@ class NeverDialled(Refused):
         super().__init__(f"no address of {name} is known here, so it dials this machine; register it by its address")
 
 
-def _usable(url: str | None, *, from_loopback: bool) -> str | None:
-    """An announced address in its one spelling; a loopback one means something only on the same machine."""
-    if url is None:
-        return None
-    try:
-        parsed = urls.parse(url)
-    except UrlError:
-        return None
-    address = parsed.address
-    is_loopback = parsed.host == "localhost" or (address is not None and address.is_loopback)
-    return parsed.text if from_loopback or not is_loopback else None
+class Registering:
+    """Registers other instances here, and this one there."""
 
+    def __init__(self, crow: Crow, registry: Registry, prober: Prober) -> None:
+        self._crow, self._registry, self._prober = crow, registry, prober
+        self._told: dict[str, str] = {}  # by instance id, the address of ours that it was told
 
-def _other_name(proved: Proved) -> str:
-    return f"{proved.certificate.name} ({proved.certificate.instance_id[:4]})"
+    async def register(self, address: str, name: str | None = None, role: Role | None = None) -> KnownInstance:
+        """Register the instance at an address, under a name and with a role of ours if they are given.
+
+        Nothing is changed here by a refusal. Raises a `UrlError`, `ForbiddenZone`, `CallError`, `NotACrowGateway`,
+        `IdentityError`, `InstanceRevoked`, `NameTaken`, `BusyThere` or `RefusedThere`.
+        """
+        if name is not None:
+            certificate.check_name(name)
+
+        def welcome(said: Statement) -> None:
+            self._refuse(said, name)
+
+        said = await asyncio.to_thread(self._own_url, address)
+        met = await self._prober.meet(address, self._zones, said, welcome, self._crow.now())
+        return await asyncio.to_thread(self._keep, met, said, name, role)
+
+    async def check(self, known: KnownInstance) -> CrowError | None:
+        """Probe a known instance now; what is wrong, or None. Its status follows."""
+        if known.gateway_url is None:
+            return NeverDialled(known.instance.name)
+        try:
+            await self._look(known, known.gateway_url)
+        except CrowError as error:
+            return error
+        await asyncio.to_thread(self._registry.answered, known.instance.id)
+        return None
+
+    def called(self, proved: Proved, *, same_machine: bool) -> None:
+        """Another instance registered this one, and has shown who it is. Raises `InstanceRevoked`. Database work."""
+        if self._registry.is_revoked(proved.certificate.instance_id):
+            raise InstanceRevoked
+        if self._crow.settings(RegistrySettings).register_back:
+            url = usable(proved.gateway_url, same_machine=same_machine)
+            self._registry.announced(proved.certificate, proved.signed, url)
+
+    @property
+    def _zones(self) -> frozenset[Zone]:
+        return frozenset(Zone(zone) for zone in self._registry.zones)
+
+    def _own_url(self, to: str) -> str | None:
+        return worth_saying(self._registry.own_url(), to)
+
+    def _refuse(self, said: Statement, name: str | None) -> None:
+        """What its first words are enough for."""
+        if self._registry.is_revoked(said.instance_id):
+            raise InstanceRevoked
+        known = next((each for each in self._registry.others() if each.instance.id == said.instance_id), None)
+        if known is not None and known.instance_key != said.instance_key:
+            raise WrongInstance
+        wanted = name or (known.instance.name if known else said.name)
+        if self._registry.holder(wanted) not in (None, said.instance_id):
+            raise NameTaken(wanted)
+
+    def _keep(self, met: Met, said: str | None, name: str | None, role: Role | None) -> KnownInstance:
+        shown = met.proved.certificate
+        if self._registry.is_revoked(shown.instance_id):  # heard of meanwhile
+            raise InstanceRevoked
+        kept = self._registry.keep(shown, met.proved.signed, met.url, name, role)
+        if said is not None:
+            self._told[shown.instance_id] = said
+        return kept
+
+    async def _look(self, known: KnownInstance, address: str) -> None:
+        """Find out whether it is who it was; tell it our address on the way, unless it was told."""
+        said = await asyncio.to_thread(self._own_url, address)
+        if said is not None and self._told.get(known.instance.id) != said and self._prober.can_prove:
+            try:
+                await self._tell(known, address, said)
+                return
+            except RefusedThere:
+                log.warning("our address was not accepted name=%s", known.instance.name)
+        await self._prober.probe(address, self._certificate(known), self._zones)
+
+    async def _tell(self, known: KnownInstance, address: str, said: str) -> None:
+        def welcome(stated: Statement) -> None:
+            challenge.check_statement(stated, self._certificate(known))
+
+        self._told[known.instance.id] = said  # also when it refuses: it is not asked again and again
+        try:
+            await self._prober.meet(address, self._zones, said, welcome, self._crow.now())
+        except RefusedThere:
+            raise
+        except BaseException:
+            self._told.pop(known.instance.id, None)
+            raise
+
+    def _certificate(self, known: KnownInstance) -> certificate.Certificate:
+        return certificate.read(known.certificate, self._registry.chain)

@@ -1,7 +1,7 @@
 """The registry: who is in this chain, as this machine knows it.
 
 Reading is from memory. In a process that serves, what is in memory is looked after: this process's changes show at
-once, those of others within half a second. A command reads the database each time. Whoever changes anything says so to
+once, those of others within a second. A command reads the database each time. Whoever changes anything says so to
 the other plugins after the commit, and `instances.json` follows.
 """
 
@@ -12,23 +12,27 @@ import logging
 import threading
 from collections.abc import Iterable, Sequence
 
+import peewee
+
 from crow_hooks import Credentials, Crow, KnownInstance, Role, Status
 from crow_plugins.files import FileError
 from crow_plugins.identity import certificate, revocation
 from crow_plugins.identity.certificate import Certificate
 from crow_plugins.identity.errors import IdentityError
 from crow_plugins.identity.revocation import Statement
+from crow_plugins.outbound import urls
 from crow_plugins.premises import Premises
-from crow_plugins.registry import naming, rows
+from crow_plugins.registry import naming, revoking, rows
 from crow_plugins.registry.mirror import Mirror
 from crow_plugins.registry.naming import NameTaken
 from crow_plugins.registry.own_address import own_address
+from crow_plugins.registry.revoking import RevokesItself
 from crow_plugins.registry.rows import NOTHING, Contents
 from crow_plugins.registry.settings import RegistrySettings
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 1.0
 SEEN_SECONDS = 60  # how exactly the last contact is kept
 
 
@@ -42,6 +46,7 @@ class Registry:
         self._own = identity.certificate.encode()
         self._mirror = Mirror(premises.home.folder, crow.instance, identity.chain)
         self._contents: Contents = NOTHING
+        self._own_url: str | None = None  # as the mirror has it
         self._lock = threading.Lock()
         self._looking: asyncio.Task[None] | None = None
 
@@ -61,9 +66,25 @@ class Registry:
         known = self._now()
         return Credentials((self._own, *(other.certificate for other in known.others)), known.revocations)
 
+    def is_revoked(self, instance_id: str) -> bool:
+        """Whether a revocation was heard, of an instance that need not be known."""
+        return instance_id in self._now().revoked
+
+    def holder(self, name: str) -> str | None:
+        """The id of the instance that is called so on this machine, this one included and hidden ones not."""
+        if name == self._crow.instance.name:
+            return self._crow.instance.id
+        listed = (other.instance for other in self.others() if not other.hidden)
+        return next((instance.id for instance in listed if instance.name == name), None)
+
     def own_url(self) -> str | None:
         """Where others reach this instance, as far as it knows."""
         return own_address(self._settings.gateway_url, self._premises.home)
+
+    def address_names(self) -> Sequence[str]:
+        """The host name of the address that the operator says, for the gateway to answer to."""
+        setting = self._settings.gateway_url
+        return [] if setting is None else [urls.parse(setting).host]
 
     def mirrored(self) -> bytes | None:
         """What `instances.json` holds."""
@@ -81,9 +102,12 @@ class Registry:
         changed: set[str] = set()
         with self._crow.transaction() as transaction:
             for shown, signed in certificates:
-                if rows.by_id(transaction.db, shown.instance_id) is None:
+                before = rows.by_id(transaction.db, shown.instance_id)
+                if before is None:
                     name = rows.free_name(transaction.db, shown.name, self._crow.instance.name)
                     rows.add(transaction.db, shown, signed, name, None, transaction.now)
+                elif not self._is_newer(shown, before):  # another process was quicker
+                    continue
                 else:
                     rows.renew(transaction.db, shown, signed)
                 changed.add(shown.instance_id)
@@ -97,47 +121,58 @@ class Registry:
     def seen(self, instance_id: str, status: Status) -> None:
         self._set_status(instance_id, status, contact=True)
 
+    def answered(self, instance_id: str) -> None:
+        """It answered a probe. Database work."""
+        known = next((other for other in self.others() if other.instance.id == instance_id), None)
+        self._set_status(instance_id, _met(known), contact=True)
+
     def missed(self, instance_id: str) -> None:
-        """It did not answer, again and again."""
+        """It did not answer, again and again. Database work."""
         self._set_status(instance_id, "offline", contact=False)
 
     def keep(
         self,
         shown: Certificate,
         signed: bytes,
-        gateway_url: str | None,
+        gateway_url: str,
         name: str | None = None,
         role: Role | None = None,
     ) -> KnownInstance:
-        """Register an instance that has shown who it is, or change address and name of a known one.
+        """Register an instance that has shown who it is, or change the address of a known one, and what is given.
 
         Raises `NameTaken`.
         """
         with self._crow.transaction() as transaction:
             db = transaction.db
-            known = rows.by_id(db, shown.instance_id)
-            wanted = name or (known.instance.name if known else shown.name)
-            holder = rows.name_holder(db, wanted)
-            if holder not in (None, shown.instance_id) or wanted == self._crow.instance.name:
+            before = rows.by_id(db, shown.instance_id)
+            wanted = name or (before.instance.name if before else shown.name)
+            if wanted == self._crow.instance.name or rows.name_holder(db, wanted) not in (None, shown.instance_id):
                 raise NameTaken(wanted)
-            if known is None:
-                rows.add(db, shown, signed, wanted, gateway_url, transaction.now)
-            else:
-                rows.change(db, shown.instance_id, name=wanted, hidden=0)
-                if gateway_url is not None:
-                    rows.change(db, shown.instance_id, gateway_url=gateway_url)
+            self._put(db, before, shown, signed, wanted, transaction.now)
+            rows.change(db, shown.instance_id, gateway_url=gateway_url, name=wanted, hidden=0)
             if role is not None:
                 rows.change(db, shown.instance_id, role=role)
-            rows.change(db, shown.instance_id, last_seen=transaction.now, status="online")
             kept = rows.by_id(db, shown.instance_id)
         assert kept is not None
-        self.changed()
-        if known is None or known.hidden:
-            self._crow.notify("instance_registered", instance=kept.instance)
+        self._tell_kept(before, kept)
+        return kept
+
+    def announced(self, shown: Certificate, signed: bytes, gateway_url: str | None) -> KnownInstance:
+        """Keep an instance that came by itself, under a name that is free; one that is hidden stays so."""
+        with self._crow.transaction() as transaction:
+            db = transaction.db
+            before = rows.by_id(db, shown.instance_id)
+            name = rows.free_name(db, shown.name, self._crow.instance.name) if before is None else before.instance.name
+            self._put(db, before, shown, signed, name, transaction.now)
+            if gateway_url is not None:
+                rows.change(db, shown.instance_id, gateway_url=gateway_url)
+            kept = rows.by_id(db, shown.instance_id)
+        assert kept is not None
+        self._tell_kept(before, kept)
         return kept
 
     def update(self, instance_id: str, *, name: str | None, gateway_url: str | None) -> KnownInstance:
-        """Change this machine's label for an instance, or where it is dialled. Raises `NameTaken`."""
+        """Change this machine's label for an instance, or where it is dialled (empty: never). Raises `NameTaken`."""
         with self._crow.transaction() as transaction:
             db = transaction.db
             if name is not None:
@@ -152,6 +187,17 @@ class Registry:
         self.changed()
         return known
 
+    def revoke(self, instance_id: str, passphrase: str | None) -> None:
+        if instance_id == self._crow.instance.id:
+            raise RevokesItself
+        keyring = self._premises.keyring
+        known = naming.found(instance_id, self.others(), self._crow.instance)
+        chain = keyring.chain_key(passphrase)
+        with self._crow.read() as db:
+            foreseen = revoking.foresee(db, instance_id)
+        signed = revoking.statement(foreseen, known, chain, self._crow.now()).signed
+        self.learn(Credentials((), (signed,)))
+
     def hide(self, instance_id: str) -> None:
         """Take it out of the lists of this machine; what it wrote stays, and so does the trust in it."""
         with self._crow.transaction() as transaction:
@@ -163,8 +209,9 @@ class Registry:
         with self._lock:
             with self._crow.read() as db:
                 self._contents = rows.contents(db)
+            self._own_url = self.own_url()
             try:
-                self._mirror.write(self._contents.others, self.own_url())
+                self._mirror.write(self._contents.others, self._own_url)
             except FileError:
                 log.exception("instances.json cannot be written")
 
@@ -191,7 +238,7 @@ class Registry:
     def _look_once(self) -> None:
         with self._crow.read() as db:
             current = rows.generation(db)
-        if current != self._contents.generation:
+        if current != self._contents.generation or self.own_url() != self._own_url:
             self.changed()
 
     # ---- below ----------------------------------------------------------------------------------
@@ -206,6 +253,29 @@ class Registry:
                 if rows.generation(db) != self._contents.generation:
                     self._contents = rows.contents(db)
         return self._contents
+
+    def _put(
+        self,
+        db: peewee.Database,
+        before: KnownInstance | None,
+        shown: Certificate,
+        signed: bytes,
+        name: str,
+        now: int,
+    ) -> None:
+        """The row of an instance that was met just now."""
+        if before is None:
+            rows.add(db, shown, signed, name, None, now)
+        elif self._is_newer(shown, before):
+            rows.renew(db, shown, signed)
+        rows.change(db, shown.instance_id, last_seen=now, status=_met(before))
+
+    def _tell_kept(self, before: KnownInstance | None, kept: KnownInstance) -> None:
+        self.changed()
+        if before is None or (before.hidden and not kept.hidden):
+            self._crow.notify("instance_registered", instance=kept.instance)
+        if before is not None and before.status != kept.status:
+            self._crow.notify("instance_status_changed", instance=kept.instance, status=kept.status)
 
     def _set_status(self, instance_id: str, status: Status, *, contact: bool) -> None:
         known = next((other for other in self.others() if other.instance.id == instance_id), None)
@@ -249,7 +319,15 @@ class Registry:
         if shown.instance_id == self._crow.instance.id:
             return False
         before = known.get(shown.instance_id)
-        return before is None or certificate.read(before.certificate, self.chain).serial < shown.serial
+        return before is None or self._is_newer(shown, before)
+
+    def _is_newer(self, shown: Certificate, before: KnownInstance) -> bool:
+        return certificate.read(before.certificate, self.chain).serial < shown.serial
+
+
+def _met(before: KnownInstance | None) -> Status:
+    """The status after contact: one that is syncing goes on with it."""
+    return "syncing" if before is not None and before.status == "syncing" else "online"
 
 
 def _on_event_loop() -> bool:

@@ -11,6 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 CALLS_PER_SECOND, CALLS_AT_ONCE = 50.0, 200.0
 BODY_SECONDS = 5.0
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+PROXY_HEADERS = frozenset({"forwarded", "x-forwarded-for", "x-real-ip"})
 BAD_REQUEST, FORBIDDEN, TOO_LARGE, BUSY, UNAVAILABLE = 400, 403, 413, 429, 503
 
 
@@ -82,7 +85,7 @@ class WellKnown:
         return Response(answer, media_type="application/json")
 
     def _called(self, proved: Proved, request: Request) -> None:
-        self._registering.called(proved, from_loopback=_is_loopback(request))
+        self._registering.called(proved, same_machine=_is_same_machine(request))
 
     async def _body(self, request: Request, size_max: int) -> bytes | Response:
         if self._keyring.locked:
@@ -114,7 +117,11 @@ def _refused(status: int, code: str) -> Response:
     return JSONResponse({"v": 1, "refused": code}, status)
 
 
-def _is_loopback(request: Request) -> bool:
+def _is_same_machine(request: Request) -> bool:
+    """Whether the caller is on this machine: not behind a proxy here, which shows in how it was called."""
+    called = urlsplit(f"//{request.headers.get('host', '')}").hostname
+    if called not in LOOPBACK_NAMES or not PROXY_HEADERS.isdisjoint(request.headers.keys()):
+        return False
     try:
         return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
     except ValueError:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import peewee
 
 from crow_hooks import Instance, KnownInstance, Status
-from crow_plugins.identity.certificate import Certificate
-from crow_plugins.identity.revocation import STATEMENTS_PER_INSTANCE_MAX, Statement
+from crow_plugins.identity import revocation
+from crow_plugins.identity.certificate import NAME_MAX, Certificate
+from crow_plugins.identity.revocation import Statement
 
 COLUMNS = (
     "id, name, role, gateway_url, instance_key, noise_key, feed_key, certificate, trust, hidden, status, last_seen, "
@@ -19,11 +20,15 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """All that the registry knew at one moment: the other instances by name, and the statements of revocation."""
+    """All that the registry knew at one moment: the other instances by name, and the statements of revocation.
+
+    `revoked` has the ids that the statements are about, also those of instances that were never known here.
+    """
 
     generation: int
     others: tuple[KnownInstance, ...] = ()
     revocations: tuple[bytes, ...] = ()
+    revoked: frozenset[str] = frozenset()
 
 
 NOTHING = Contents(-1)
@@ -34,14 +39,20 @@ def generation(db: peewee.Database) -> int:
 
 
 def contents(db: peewee.Database) -> Contents:
+    """What is known now; `db` must see one state of things throughout, as a read connection and a transaction do."""
     rows = db.execute_sql(f"SELECT {COLUMNS} FROM crow_instances ORDER BY name, id").fetchall()
-    statements = db.execute_sql("SELECT statement FROM revocations ORDER BY digest").fetchall()
-    return Contents(generation(db), tuple(map(_known, rows)), tuple(bytes(row[0]) for row in statements))
+    statements = db.execute_sql("SELECT statement, instance_id FROM revocations ORDER BY digest").fetchall()
+    return Contents(
+        generation(db),
+        tuple(map(_instance, rows)),
+        tuple(bytes(signed) for signed, _ in statements),
+        frozenset(str(instance_id) for _, instance_id in statements),
+    )
 
 
 def by_id(db: peewee.Database, instance_id: str) -> KnownInstance | None:
     row = db.execute_sql(f"SELECT {COLUMNS} FROM crow_instances WHERE id = ?", (instance_id,)).fetchone()
-    return None if row is None else _known(row)
+    return None if row is None else _instance(row)
 
 
 def add(db: peewee.Database, shown: Certificate, signed: bytes, name: str, gateway_url: str | None, now: int) -> None:
@@ -76,17 +87,29 @@ def change(db: peewee.Database, instance_id: str, **columns: object) -> None:
 
 
 def keep_revocation(db: peewee.Database, statement: Statement, now: int) -> bool:
-    """Add a statement to the set; whether it is new. The set has a bound for each instance."""
+    """Add a statement to the set; whether it was added.
+
+    The set has a bound for each instance, and is the same on all machines that heard the same statements.
+    """
     revoked = statement.revocation.instance_id
-    (count,) = db.execute_sql("SELECT count(*) FROM revocations WHERE instance_id = ?", (revoked,)).fetchone()
-    if count >= STATEMENTS_PER_INSTANCE_MAX:
+    before = _statements_of(db, revoked, statement.revocation.chain)
+    after = revocation.merge(before, [statement])
+    if statement in before or statement not in after:
         return False
-    digest = hashlib.sha256(statement.signed).digest()
-    added = db.execute_sql(
-        "INSERT OR IGNORE INTO revocations VALUES (?, ?, ?, ?) RETURNING 1", (digest, revoked, statement.signed, now)
-    ).fetchone()
+    for dropped in before - after:
+        db.execute_sql("DELETE FROM revocations WHERE digest = ?", (_digest(dropped),))
+    db.execute_sql("INSERT INTO revocations VALUES (?, ?, ?, ?)", (_digest(statement), revoked, statement.signed, now))
     db.execute_sql("UPDATE crow_instances SET trust = 'revoked' WHERE id = ? AND trust <> 'revoked'", (revoked,))
-    return added is not None
+    return True
+
+
+def _statements_of(db: peewee.Database, instance_id: str, chain: bytes) -> frozenset[Statement]:
+    rows = db.execute_sql("SELECT statement FROM revocations WHERE instance_id = ?", (instance_id,)).fetchall()
+    return frozenset(revocation.read(bytes(signed), chain) for (signed,) in rows)
+
+
+def _digest(statement: Statement) -> bytes:
+    return hashlib.sha256(statement.signed).digest()
 
 
 def name_holder(db: peewee.Database, name: str) -> str | None:
@@ -100,11 +123,12 @@ def free_name(db: peewee.Database, wanted: str, own_name: str) -> str:
     name, number = wanted, 1
     while name == own_name or name_holder(db, name) is not None:
         number += 1
-        name = f"{wanted} ({number})"
+        suffix = f" ({number})"
+        name = wanted[: NAME_MAX - len(suffix)].rstrip() + suffix
     return name
 
 
-def _known(row: tuple[object, ...]) -> KnownInstance:
+def _instance(row: tuple[object, ...]) -> KnownInstance:
     (id, name, role, url, instance_key, noise_key, feed_key, signed, trust, hidden, status, last_seen, created_at) = row
     statuses: dict[object, Status] = {"online": "online", "syncing": "syncing", "offline": "offline"}
     return KnownInstance(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
-from crow_plugins.outbound.urls import DEFAULT_ZONES, Zone
+from crow_plugins.outbound import urls
+from crow_plugins.outbound.urls import DEFAULT_ZONES, UrlError, Zone
 
 
 class RegistrySettings(BaseModel):
@@ -16,3 +17,11 @@ class RegistrySettings(BaseModel):
     )
     register_back: bool = Field(default=True, description="Register whoever registers this instance.")
     probe_seconds: float = Field(default=60.0, ge=5.0, le=3600.0, description="How often other instances are probed.")
+
+    @field_validator("gateway_url")
+    @classmethod
+    def _in_one_spelling(cls, value: str | None) -> str | None:
+        try:
+            return None if value is None else urls.parse(value).text
+        except UrlError as error:
+            raise ValueError(str(error)) from error

@@ -25,6 +25,7 @@ CHANGES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempote
 REMOVES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
 
 URL = Field(min_length=1, max_length=URL_CHARACTERS_MAX, description="Where its gateway answers, as http://host:3001.")
+URL_OR_NONE = Field(max_length=URL_CHARACTERS_MAX, description="Where its gateway answers; empty: never call it.")
 INSTANCE = Field(min_length=1, max_length=NAME_MAX, description="Its name, its id, or a beginning of either.")
 NAME = Field(min_length=1, max_length=NAME_MAX, description="What to call it on this machine.")
 
@@ -135,11 +136,11 @@ def _add_changing(server: FastMCP, registry: Registry, registering: Registering)
     def crow_update_instance(
         instance: Annotated[str, INSTANCE],
         name: Annotated[str | None, NAME] = None,
-        gateway_url: Annotated[str | None, URL] = None,
+        gateway_url: Annotated[str | None, URL_OR_NONE] = None,
     ) -> ToolResult:
         """Change what an instance is called here, or where it is reached."""
         known = registry.find(instance)
-        url = None if gateway_url is None else urls.parse(gateway_url).text
+        url = urls.parse(gateway_url).text if gateway_url else gateway_url
         return _one(answer(registry.update(known.instance.id, name=name, gateway_url=url)))
 
     @server.tool(annotations=REMOVES, output_schema=InstanceAnswer.model_json_schema())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,12 @@ ROW_BYTES_MAX = 240 * 1024  # leaves room for versions and names in an entry of 
 JSON_DEPTH_MAX = 16
 JSON_BYTES_A_COLUMN = 128  # its name, a number, quotes and commas, generously
 INTEGER_MAX = 2**53 - 1  # what every JSON reader holds exactly
+NATURAL_KEYS = uuid.UUID("2b1c9c52-7a0d-5c1f-8f5e-6d3a4e0b9c77")  # the namespace of ids made of keys; it never changes
+
+
+def row_id_of(key: str) -> str:
+    """The id of the row that has this natural key, the same on every machine: the UUIDv5 of the key."""
+    return str(uuid.uuid5(NATURAL_KEYS, key))
 
 
 class UnknownTable(CrowError):
@@ -47,6 +54,7 @@ class Shape:
     @classmethod
     def of(cls, table: SyncedTable) -> Shape:
         names = [column.name for column in table.columns]
+        _refuse_a_natural_key_that_cannot_be(table)
         listed = ", ".join(names)
         updates = ", ".join(f"{name} = excluded.{name}" for name in [*names, "lamport_ts"])
         bookkeeping = [column.name for column in table.columns if column.bookkeeping]
@@ -94,6 +102,11 @@ class Shape:
         if data.keys() != self.columns.keys():
             raise Invalid(f"{where} must have exactly the columns {', '.join(self.columns)}")
         bytes_held = sum(_check(where, column, data[name]) for name, column in self.columns.items())
+        natural = self.table.natural_key
+        if natural is not None and row_id != row_id_of(str(data[natural])):
+            raise Invalid(
+                f"{where} has another id than its {natural} makes; to rename a row, delete it and add a new one"
+            )
         # Escaped, one byte can become six: only rows that come near the limit are measured exactly.
         if bytes_held * 6 + JSON_BYTES_A_COLUMN * len(data) > ROW_BYTES_MAX and len(canonical(data)) > ROW_BYTES_MAX:
             raise Invalid(f"{where} is larger than {ROW_BYTES_MAX // 1024} KiB; shorten it and try again")
@@ -102,6 +115,15 @@ class Shape:
         """Of the content alone: equal digests mean that nothing worth an entry differs."""
         content = {name: value for name, value in data.items() if name not in self.bookkeeping}
         return hashlib.blake2b(canonical(content), digest_size=16).digest()
+
+
+def _refuse_a_natural_key_that_cannot_be(table: SyncedTable) -> None:
+    """Rows of which the id is made of a column need that column, as text and never null."""
+    keys = [column.name for column in table.columns if column.kind == "text" and not column.nullable]
+    if table.natural_key is not None and table.natural_key not in keys:
+        raise Invalid(
+            f"{table.name} has no text column {table.natural_key} that is never null; name one as natural_key"
+        )
 
 
 # Made once: json.dumps with options of its own would make an encoder a call.

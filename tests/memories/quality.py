@@ -20,9 +20,9 @@ from playhouse.apsw_ext import APSWDatabase
 from rich.console import Console
 from rich.table import Table
 
-from crow_plugins.memories.memories import conditions
 from crow_plugins.memories.schema import MIGRATIONS
 from crow_plugins.memories.search import Filters, search
+from crow_plugins.rows import where
 
 HERE = Path(__file__).parent
 NOW, DAY = 1_780_000_000, 86_400
@@ -90,7 +90,7 @@ def keep(db: Database, memory: dict[str, object]) -> None:
 
 
 def ours(db: Database, question: Question) -> Sequence[str]:
-    return [hit.memory.id for hit in search(db, question.text, question.filters, limit=DEPTH, now=NOW).hits]
+    return [hit.record.id for hit in search(db, question.text, question.filters, limit=DEPTH, now=NOW).hits]
 
 
 def _index(joined: str) -> System:
@@ -98,10 +98,10 @@ def _index(joined: str) -> System:
 
     def answer(db: Database, question: Question) -> Sequence[str]:
         expression = joined.join(f'"{word}"' for word in re.findall(r"\w+", question.text))
-        where, values = conditions(question.filters)
+        wanted, values = where(question.filters.conditions())
         sql = (
             "SELECT id FROM memories JOIN (SELECT rowid AS found, rank FROM memories_fts WHERE memories_fts MATCH ?) "
-            f"ON number = found WHERE {where} ORDER BY rank LIMIT ?"
+            f"ON number = found WHERE {wanted} ORDER BY rank LIMIT ?"
         )
         return [row_id for (row_id,) in db.execute_sql(sql, (expression, *values, DEPTH))]
 
@@ -109,8 +109,8 @@ def _index(joined: str) -> System:
 
 
 def _like(db: Database, question: Question) -> Sequence[str]:
-    where, values = conditions(question.filters)
-    sql = f"SELECT id FROM memories WHERE content LIKE ? AND {where} ORDER BY updated_at DESC LIMIT ?"
+    wanted, values = where(question.filters.conditions())
+    sql = f"SELECT id FROM memories WHERE content LIKE ? AND {wanted} ORDER BY updated_at DESC LIMIT ?"
     return [row_id for (row_id,) in db.execute_sql(sql, (f"%{question.text}%", *values, DEPTH))]
 
 

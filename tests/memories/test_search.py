@@ -12,9 +12,11 @@ from peewee import Database
 from playhouse.apsw_ext import APSWDatabase
 
 from crow_hooks import Invalid
-from crow_plugins.memories import matching
-from crow_plugins.memories.schema import MIGRATIONS, UNSPACED
-from crow_plugins.memories.search import EmptyQuery, Filters, Found, search
+from crow_plugins.fulltext import EmptyQuery, Found, matching
+from crow_plugins.fulltext.index import UNSPACED
+from crow_plugins.memories.memory import Filters, Memory
+from crow_plugins.memories.schema import MIGRATIONS
+from crow_plugins.memories.search import search
 from tests.memories.quality import NOW, keep
 
 
@@ -31,11 +33,11 @@ class World:
                 keep(self.db, {"id": str(self.count), "content": text, **fields})
                 self.count += 1
 
-    def found(self, query: str, *, limit: int = 10, **filters: object) -> Found:
+    def found(self, query: str, *, limit: int = 10, **filters: object) -> Found[Memory]:
         return search(self.db, query, Filters(**filters), limit=limit, now=NOW)  # type: ignore[arg-type]  # by name
 
     def ids(self, query: str, **options: object) -> list[int]:
-        return [int(hit.memory.id) for hit in self.found(query, **options).hits]  # type: ignore[arg-type]  # by name
+        return [int(hit.record.id) for hit in self.found(query, **options).hits]  # type: ignore[arg-type]  # by name
 
 
 @pytest.fixture
@@ -111,15 +113,15 @@ def test_tags_context_and_category_are_searched_too(world: World, fields: dict[s
 def test_all_words_come_before_any_of_them(world: World) -> None:
     world.remember("blue blue blue paint", "the kettle", "a kettle in a shade of blue")
     found = world.found("blue kettle")
-    assert found.hits[0].memory.id == "2"
-    assert {hit.memory.id for hit in found.hits[1:]} == {"0", "1"}
+    assert found.hits[0].record.id == "2"
+    assert {hit.record.id for hit in found.hits[1:]} == {"0", "1"}
     assert (found.matched, found.total, found.at_least) == ("all words", 3, False)
 
 
 def test_some_words_are_found_where_all_are_not_there(world: World) -> None:
     world.remember("the kettle", "unrelated")
     found = world.found("which kettle is blue?")
-    assert [hit.memory.id for hit in found.hits] == ["0"]
+    assert [hit.record.id for hit in found.hits] == ["0"]
     assert found.matched == "some words"
 
 
@@ -184,7 +186,7 @@ def test_a_hit_carries_the_whole_memory(world: World) -> None:
     fields = {"tags": ["a", "b"], "category": "kitchen", "importance": 7, "context": "asked", "project_id": "p"}
     world.remember("the kettle", **fields, source="a shop")
     (hit,) = world.found("kettle").hits
-    memory = hit.memory
+    memory = hit.record
     assert (memory.content, memory.tags, memory.category, memory.importance) == (
         "the kettle",
         ("a", "b"),
@@ -213,7 +215,7 @@ def test_a_rare_word_is_found_however_many_newer_memories_have_the_common_one(wo
     world.remember("a library about beekeeping", *COMMON)
     assert world.ids("library beekeeping") == [0]
     found = world.found("where is a library about beekeeping or sextants?")
-    assert [hit.memory.id for hit in found.hits] == ["0"]
+    assert [hit.record.id for hit in found.hits] == ["0"]
     assert found.matched == "some words"
 
 
@@ -223,16 +225,16 @@ def test_of_common_words_two_must_be_there(world: World) -> None:
     world.remember("the garden library", age_days=900)
     world.remember("the only kite")
     found = world.found("a garden with a library in zanzibar", limit=1)
-    assert ([hit.memory.content for hit in found.hits], found.matched) == (["the garden library"], "some words")
+    assert ([hit.record.content for hit in found.hits], found.matched) == (["the garden library"], "some words")
     found = world.found("a garden with a library or kites in zanzibar")
-    assert [hit.memory.content for hit in found.hits] == ["the only kite", "the garden library"]
+    assert [hit.record.content for hit in found.hits] == ["the only kite", "the garden library"]
 
 
 def test_of_too_many_matches_the_newest_are_ranked_and_the_count_says_so(world: World) -> None:
     world.remember(*COMMON)
     found = world.found("library")
     assert (found.total, found.at_least, found.matched) == (matching.MATCHES_MAX, True, "all words")
-    assert [hit.memory.id for hit in found.hits] == [str(len(COMMON) - 1 - place) for place in range(10)]
+    assert [hit.record.id for hit in found.hits] == [str(len(COMMON) - 1 - place) for place in range(10)]
 
 
 @pytest.mark.parametrize(

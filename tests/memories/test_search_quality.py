@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 from peewee import Database
 
-from crow_plugins.memories.memories import conditions
+from crow_plugins.rows import where
 from tests.memories import quality
 from tests.memories.quality import Measures, Question
 
@@ -43,8 +43,8 @@ def test_there_are_enough_queries_of_every_kind(db: Database) -> None:
 
 def test_every_answer_is_a_memory_that_passes_the_filter(db: Database) -> None:
     for question in QUESTIONS:
-        where, values = conditions(question.filters)
-        known = {row_id for (row_id,) in db.execute_sql(f"SELECT id FROM memories WHERE {where}", values)}
+        wanted, values = where(question.filters.conditions())
+        known = {row_id for (row_id,) in db.execute_sql(f"SELECT id FROM memories WHERE {wanted}", values)}
         assert question.answers, question
         assert question.answers | question.related <= known, question
 

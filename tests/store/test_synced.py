@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from crow_hooks import Column, Invalid, SyncedTable
-from crow_plugins.store.synced import INTEGER_MAX, ROW_BYTES_MAX, STRING_BYTES_MAX, Shape
+from crow_hooks import Column, Entry, Invalid, SyncedTable, Version
+from crow_plugins.store.synced import INTEGER_MAX, ROW_BYTES_MAX, STRING_BYTES_MAX, Shape, row_id_of
+from tests.store.world import ROW, SWAN, World, open_store
+
+KEYED = SyncedTable("labels", (Column("key", bytes_max=64), Column("text")), ("label_update", "label_delete"), "key")
+LABELS = "CREATE TABLE labels (id TEXT PRIMARY KEY, key TEXT, text TEXT, lamport_ts INTEGER NOT NULL DEFAULT 0)"
 
 
 def shape(*columns: Column) -> Shape:
@@ -94,3 +100,69 @@ def test_equal_content_has_equal_digests_whatever_the_bookkeeping_says() -> None
     first = table.digest({"text": "same", "updated_at": 1})
     assert first == table.digest({"updated_at": 2, "text": "same"})
     assert first != table.digest({"text": "other", "updated_at": 1})
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Iterator[World]:
+    world = open_store(tmp_path / "crow.db", scripts={"labels": [LABELS]}, synced=[KEYED])
+    yield world
+    world.store.close()
+
+
+def label(row_id: str, key: str) -> Entry:
+    data = {"key": key, "text": "from elsewhere"}
+    version = Version(f"{SWAN}.000000000000", 5)
+    return Entry("label_update", "labels", row_id, data, version, {}, (), 5, SWAN)
+
+
+def write_label(world: World, row_id: str, key: str) -> None:
+    with world.store.transaction() as transaction:
+        transaction.db.execute_sql(
+            "INSERT INTO labels (id, key, text) VALUES (?, ?, 'ours') "
+            "ON CONFLICT (id) DO UPDATE SET key = excluded.key",
+            (row_id, key),
+        )
+        transaction.record("label_update", "labels", row_id)
+
+
+def test_the_id_made_of_a_key_never_changes() -> None:
+    assert row_id_of("theme.colour") == "17431c4e-005b-5e69-b7df-a81fb2c22c71"
+
+
+def test_a_row_with_the_id_of_its_key_is_written_and_applied(labels: World) -> None:
+    write_label(labels, row_id_of("mine"), "mine")
+    labels.apply(label(row_id_of("theirs"), "theirs"))
+    assert labels.rows("SELECT key FROM labels ORDER BY key") == [("mine",), ("theirs",)]
+
+
+@pytest.mark.parametrize("row_id", [ROW, row_id_of("other"), row_id_of("mine").upper()])
+def test_a_row_with_another_id_than_its_key_makes_is_refused_here_and_from_elsewhere(
+    labels: World, row_id: str
+) -> None:
+    with pytest.raises(Invalid, match="another id than its key makes"):
+        write_label(labels, row_id, "mine")
+    with pytest.raises(Invalid, match="another id than its key makes"):
+        labels.apply(label(row_id, "mine"))
+    assert labels.rows("SELECT * FROM labels") == []
+
+
+def test_a_key_does_not_change_under_its_row(labels: World) -> None:
+    write_label(labels, row_id_of("mine"), "mine")
+    with pytest.raises(Invalid, match="to rename a row, delete it and add a new one"):
+        write_label(labels, row_id_of("mine"), "yours")
+    assert labels.rows("SELECT key FROM labels") == [("mine",)]
+
+
+def test_a_key_written_on_two_machines_is_one_row(labels: World) -> None:
+    write_label(labels, row_id_of("both"), "both")
+    labels.apply(label(row_id_of("both"), "both"))
+    assert labels.rows("SELECT count(*) FROM labels") == [(1,)]
+    assert labels.listener.names().count("conflict_detected") == 1
+
+
+@pytest.mark.parametrize(
+    "column", [Column("name"), Column("key", "integer"), Column("key", nullable=True)], ids=["none", "number", "null"]
+)
+def test_a_natural_key_is_a_text_that_every_row_has(column: Column) -> None:
+    with pytest.raises(Invalid, match="name one as natural_key"):
+        Shape.of(SyncedTable("labels", (column,), ("label_update",), "key"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from crow_plugins.memories.query import Token
-from crow_plugins.memories.snippet import PIECE_CHARACTERS, WORDS_MAX, opening, snippet
+from crow_plugins.fulltext.query import Token
+from crow_plugins.fulltext.snippet import PIECE_CHARACTERS, WORDS_MAX, opening, snippet
 
 
 def tokenize(data: bytes) -> list[Token]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from crow_plugins.memories.schema import UNSPACED
+from crow_plugins.fulltext.index import UNSPACED
 
 WORDS_MAX = 24  # of a text pasted whole, the first ones say enough
 BEGINNING_LETTERS_MIN = 3

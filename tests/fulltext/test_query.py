@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from peewee import Database
 
-from crow_plugins.memories import query
-from crow_plugins.memories.matching import tokenizers_of
-from crow_plugins.memories.query import Tokenizers, read
+from crow_plugins.fulltext import query
+from crow_plugins.fulltext.matching import tokenizers_of
+from crow_plugins.fulltext.query import Tokenizers, read
 from tests.memories.quality import corpus
 
 NASTY = "ab cé\0\"'()*:^-+{}[]<>~\\/%_;,.!?🦆東京ไท ßøİıſ\ud800\u0301\u200b\n\t7"

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from crow_plugins.memories.query import Token, Tokenize
+from crow_plugins.fulltext.query import Token, Tokenize
 
 WORDS_MAX, LEAD_WORDS = 24, 4  # shown, and how many of them before the first that matches
 STRETCHES_MAX = 64  # places compared; a text that matches everywhere needs no better one
 PIECE_CHARACTERS, OVERLAP_CHARACTERS = 4 * 1024, 64  # of a long text, tokenized at once; no word is cut in two
 MARK, CUT = b"**", "…"
+TITLE_CHARACTERS = 80
 
 
 def snippet(text: str, matches: Callable[[str], bool], tokenize: Tokenize) -> str | None:
@@ -35,6 +36,12 @@ def opening(text: str) -> str:
     words = text[:PIECE_CHARACTERS].split(None, WORDS_MAX)
     shown = text.strip() if len(words) <= WORDS_MAX else " ".join(words[:WORDS_MAX])
     return shown if len(shown) == len(text.strip()) else shown + CUT
+
+
+def title_of(text: str) -> str:
+    """The first line, cut at a length that a list can show."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return line if len(line) <= TITLE_CHARACTERS else line[: TITLE_CHARACTERS - 1].rstrip() + CUT
 
 
 def _stretch(tokens: Sequence[Token], matched: Sequence[int]) -> range:

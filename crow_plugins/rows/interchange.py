@@ -1,0 +1,133 @@
+"""Rows of one kind out and in as JSON objects, one a row, with everything that travels.
+
+What was exported and is imported again is the same: ids, times and origin are kept. A record whose id is here
+already is skipped if equal, and refused if not: an import never overwrites.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+
+from crow_hooks import Crow, CrowError, Data, Format, Invalid, Skipped, Transaction
+from crow_plugins.rows.keeping import find, insert
+from crow_plugins.rows.kind import Kind, Record
+
+BATCH = 1000  # rows a transaction: one sync of the disk for all of them
+KEPT = ("origin_instance", "created_at", "updated_at")
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class _DryRun(Exception):
+    """Ends a transaction that was only a rehearsal."""
+
+
+def rows_format(crow: Crow, kind: Kind[Record]) -> Format:
+    """What `register_formats` answers for a kind."""
+    return Format(
+        kind.table,
+        (kind.name,),
+        lambda: export(crow, kind),
+        lambda records, dry_run: take(crow, kind, records, dry_run),
+    )
+
+
+def export(crow: Crow, kind: Kind[Record]) -> Iterator[Data]:
+    """Every row, oldest first."""
+    after = 0
+    while True:
+        with crow.read() as db:
+            rows = db.execute_sql(
+                f"SELECT {', '.join(kind.columns)}, rowid FROM {kind.table} WHERE rowid > ? ORDER BY rowid LIMIT ?",
+                (after, BATCH),
+            ).fetchall()
+        for row in rows:
+            yield {"kind": kind.name, **_record_of(kind, kind.read(row[:-1]))}
+        if len(rows) < BATCH:
+            return
+        after = rows[-1][-1]
+
+
+def take(crow: Crow, kind: Kind[Record], records: Iterable[Data | Skipped], dry_run: bool) -> Iterator[Skipped | None]:
+    """Import in batches of one transaction each; yields after the batch is committed.
+
+    Among the records may stand what a reader of another format had to leave out already.
+    """
+    numbered = enumerate(records, 1)
+    while batch := list(itertools.islice(numbered, BATCH)):
+        results: list[Skipped | None] = []
+        try:
+            with crow.transaction() as transaction:
+                results = [
+                    record if isinstance(record, Skipped) else _take_one(crow, kind, transaction, position, record)
+                    for position, record in batch
+                ]
+                if dry_run:
+                    raise _DryRun
+        except _DryRun:
+            pass
+        yield from results
+
+
+def exported_name(kind: Kind[Record], field: str) -> str:
+    """`kind` says whose record it is; a field of that name stands under another one."""
+    return f"{kind.name}_kind" if field == "kind" else field
+
+
+def _record_of(kind: Kind[Record], record: Record) -> dict[str, object]:
+    values = asdict(record)  # type: ignore[call-overload]  # a kind's record is a dataclass
+    return {
+        exported_name(kind, name): list(values[name]) if isinstance(values[name], tuple) else values[name]
+        for name in kind.columns
+        if name != "lamport_ts"
+    }
+
+
+def _take_one(crow: Crow, kind: Kind[Record], transaction: Transaction, position: int, record: Data) -> Skipped | None:
+    try:
+        row_id, row = _row(crow, kind, record, transaction.now)
+        here = find(transaction.db, kind, row_id)
+        if here is not None:
+            return _difference(kind, position, here, row)
+    except CrowError as error:
+        return Skipped(position, str(error))
+    insert(transaction, kind, row_id, row, by="import")
+    return None
+
+
+def _row(crow: Crow, kind: Kind[Record], record: Data, now: int) -> tuple[str, dict[str, object]]:
+    by_name = {name: record.get(exported_name(kind, name)) for name in kind.names}
+    given = {name: value for name, value in by_name.items() if value is not None}
+    row = kind.new(given, origin=crow.instance.id, now=now)
+    for name in KEPT:
+        if record.get(name) is not None:
+            row[name] = _kept(name, record[name])
+    row_id = record.get("id", str(uuid.uuid4()))
+    if not isinstance(row_id, str) or not UUID.fullmatch(row_id):
+        raise Invalid("id is not a UUID; leave it out to have one made")
+    return row_id, row
+
+
+def _kept(name: str, value: object) -> object:
+    if name == "origin_instance":
+        if isinstance(value, str) and UUID.fullmatch(value):
+            return value
+        raise Invalid("origin_instance is not a UUID; leave it out")
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53:
+        return value
+    raise Invalid(f"{name} is not a time in unix seconds; leave it out")
+
+
+def _difference(kind: Kind[Record], position: int, here: Record, row: Data) -> Skipped:
+    values = _record_of(kind, here)
+    same = all(values[exported_name(kind, name)] == _plain(row[name]) for name in kind.names)
+    if same:
+        return Skipped(position, "is here already", here=True)
+    return Skipped(position, f"{kind.name} {here.id} is here with other content; change it or give it a new id")
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,97 @@
+"""A kind of row that a person keeps: what it is called, its fields, and the value it is read as.
+
+Every such row carries its provenance: the instance that wrote it first, when, when it was changed last, and its
+place in logical time. The table behind it has `id`, the fields, and these four columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from crow_hooks import Column, Data, Invalid, SyncedTable
+from crow_plugins.rows.field import REQUIRED, Field
+
+PROVENANCE = ("origin_instance", "created_at", "updated_at", "lamport_ts")
+
+
+class Row(Protocol):
+    """What every kept row can tell of itself; times in unix seconds."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def origin_instance(self) -> str: ...
+
+    @property
+    def updated_at(self) -> int: ...
+
+    @property
+    def lamport_ts(self) -> int: ...
+
+
+Record = TypeVar("Record", bound=Row)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[Record]):
+    """`record` is a dataclass with a field for each of `columns`, by name.
+
+    `changes` are the change types of an insert, an update and a delete. `ids` tells a person how to come by ids.
+    """
+
+    name: str
+    table: str
+    fields: tuple[Field, ...]
+    record: type[Record]
+    changes: tuple[str, str, str]
+    ids: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields a person gives."""
+        return tuple(field.name for field in self.fields)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("id", *self.names, *PROVENANCE)
+
+    @property
+    def synced(self) -> SyncedTable:
+        """What travels of it."""
+        columns = (
+            *(field.column for field in self.fields),
+            Column("origin_instance", bytes_max=64),
+            Column("created_at", "integer"),
+            Column("updated_at", "integer", bookkeeping=True),
+        )
+        return SyncedTable(self.table, columns, tuple(dict.fromkeys(self.changes)))
+
+    def read(self, row: Sequence[object]) -> Record:
+        """A row of `columns` as a value."""
+        values = dict(zip(self.columns, row, strict=True))
+        for field in self.fields:
+            values[field.name] = field.read(values[field.name])
+        return self.record(**values)
+
+    def given(self, arguments: Data) -> dict[str, object]:
+        """The fields among a tool's arguments (its `locals()`) that somebody said something for."""
+        return {name: arguments[name] for name in self.names if arguments.get(name) is not None}
+
+    def clean(self, given: Data) -> dict[str, object]:
+        """The given fields as they are stored; raises `Invalid` with one sentence for the first that does not fit."""
+        known = {field.name: field for field in self.fields}
+        for name in given.keys() - known.keys():
+            raise Invalid(f"a {self.name} has no field {name}; it has {', '.join(self.names)}")
+        return {name: known[name].clean(value) for name, value in given.items()}
+
+    def new(self, given: Data, *, origin: str, now: int) -> dict[str, object]:
+        """All travelling columns of a new row. Raises `Invalid`."""
+        cleaned = self.clean(given)
+        for field in self.fields:
+            if field.default is REQUIRED and field.name not in cleaned:
+                raise Invalid(f"a {self.name} needs {field.name}; give it")
+        row = {field.name: cleaned.get(field.name, field.default) for field in self.fields}
+        return {**row, "origin_instance": origin, "created_at": now, "updated_at": now}
