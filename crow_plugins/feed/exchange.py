@@ -3,54 +3,57 @@
 Both sides do the same at once. Each says how long its copy is and which blocks it holds; the shorter one asks for the
 longer head, then for the blocks, in order and many at a time, so that the link is never idle; the other answers in the
 order of the asking. What was asked for stands in memory here; what is held is read from the feed whenever something is
-worked out. So a caller whose transaction rolled back has a storage that is right and an exchange that is not: it ends
-the connection and begins a new one.
+worked out. A copy taken before `work` is what to go on with if that transaction rolls back.
 
 `take` files a message and touches no storage; `work` does all that the filed messages call for.
 """
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from crow_plugins.feed import flat_tree
+from crow_plugins.feed.answering import Answering
+from crow_plugins.feed.asking import Asking
+from crow_plugins.feed.claims import Claims
 from crow_plugins.feed.conflict import Conflict, from_nothing
 from crow_plugins.feed.core import Feed
-from crow_plugins.feed.errors import BadProof, BadRequest, BadSignature, NotHeld, OutOfDate, OverLimit, Unanchored
-from crow_plugins.feed.held import Held
+from crow_plugins.feed.errors import BadProof, BadSignature, NotHeld, OutOfDate, OverLimit
 from crow_plugins.feed.limits import (
     ANSWER_BYTES_MAX,
     BITFIELD_WORDS_MAX,
+    CLAIMS_BEYOND_MAX,
     IN_FLIGHT_BYTES_MAX,
-    INVALID_REQUESTS_MAX,
     LENGTH_MAX,
     REQUESTS_IN_FLIGHT_MAX,
-    REQUESTS_QUEUED_MAX,
-    UNASKED_MAX,
-    WAITING_MAX,
+    TELLINGS_MAX,
 )
-from crow_plugins.feed.messages import (
-    INVALID_REQUEST,
-    NOT_AVAILABLE,
-    Bitfield,
-    Cancel,
-    Data,
-    FeedMessage,
-    NoData,
-    Range,
-    Request,
-    Sync,
-    Want,
-)
+from crow_plugins.feed.messages import Bitfield, Cancel, Data, FeedMessage, NoData, Range, Request, Sync, Want
 from crow_plugins.feed.proof import BlockProof, BlockRequest, Proof, ProofRequest, UpgradeRequest
 from crow_plugins.feed.reorganisation import Reorganisation
 from crow_plugins.feed.storage import Batch
 
-WORDS_SAID = 1024  # of a bitfield in one message: 32,768 blocks
+SEGMENT = 32 * BITFIELD_WORDS_MAX  # blocks: what one `Want` asks about
 
 Store = Callable[[Feed, Batch], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedOpened:
+    """Both sides have the feed, and each has shown that it knows the key."""
+
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FeedClosed:
+    """The peer has ended the exchange of a feed that was open; it may ask for it again."""
+
+    key: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,19 @@ class Forked:
     conflict: Conflict
 
 
-FeedEvent = Grew | Announced | Forked
+FeedEvent = FeedOpened | FeedClosed | Grew | Announced | Forked
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one feed may take of a connection's bounds while others want theirs."""
+
+    requests: int = REQUESTS_IN_FLIGHT_MAX
+    request_bytes: int = IN_FLIGHT_BYTES_MAX
+    answer_bytes: int = ANSWER_BYTES_MAX
+
+
+WHOLE = Share()
 
 
 @dataclass(slots=True)
@@ -85,8 +100,9 @@ class Peer:
     """What is known of the peer's copy."""
 
     sync: Sync | None = None
-    blocks: Held = field(default_factory=Held)
-    gone: set[int] = field(default_factory=set)  # said to be here, and then not given
+    claims: Claims = field(default_factory=Claims)
+    wanted: set[int] = field(default_factory=set)  # segments that it was asked about
+    refused: bool = False  # to give the head that it says it has; until it says something else
 
 
 class Exchange:
@@ -97,24 +113,30 @@ class Exchange:
         self.key, self.upload = key, upload
         self._peer = Peer()
         self._filed: deque[FeedMessage] = deque()
-        self._requests: dict[int, Request] = {}
-        self._asked: dict[int, ProofRequest] = {}
-        self._seqs: set[int] = set()  # of the blocks that are asked for
-        self._promised: set[int] = set()  # nodes that will come with them
-        self._waiting: list[BlockProof] = []  # came before what they rest on
+        self._tellings = 0  # of those that are filed
+        self._asking, self._answering = Asking(), Answering()
         self._search: Reorganisation | None = None
         self._said: Sync | None = None
         self._said_contiguous = 0
         self._probed: tuple[int, int] | None = None
-        self._id = 0
-        self._invalid = self._unasked = 0
-        self._frozen = False
         self._must_compare = False  # a longer head did not fit: a false proof, or the head of another branch
+        self._fork: int | None = None  # at which all of this stands
+        self._frozen = False
+
+    def copy(self) -> Exchange:
+        """As it is now, whatever becomes of this one. What the peer claims is shared: to hear it twice is no harm."""
+        twin = copy.copy(self)
+        twin._peer = copy.copy(self._peer)
+        twin._peer.wanted = set(self._peer.wanted)
+        twin._filed = deque(self._filed)
+        twin._asking, twin._answering = self._asking.copy(), self._answering.copy()
+        twin._search = copy.copy(self._search)
+        return twin
 
     @property
-    def is_idle(self) -> bool:
-        """Whether nothing is filed, waits for an answer of ours, or is asked of the peer."""
-        return not (self._filed or self._requests or self._asked)
+    def has_work(self) -> bool:
+        """Whether another call would do more without new messages."""
+        return bool(self._filed or self._answering)
 
     @property
     def will_store(self) -> bool:
@@ -124,47 +146,63 @@ class Exchange:
     @property
     def is_behind(self) -> bool:
         """Whether something is still on its way here."""
-        return bool(self._asked or self._waiting or self._search)
+        return bool(self._asking.open or self._asking.waiting or self._search)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether answers of ours are due."""
+        return bool(self._answering)
 
     def take(self, message: FeedMessage) -> None:
         """File what came. Raises `OverLimit` for more than anybody honest sends."""
-        if isinstance(message, Request) and len(self._requests) + len(self._filed) >= REQUESTS_QUEUED_MAX:
-            raise OverLimit("unanswered requests", REQUESTS_QUEUED_MAX)
-        self._filed.append(message)
+        match message:
+            case Request():
+                self._answering.take(message)
+            case Cancel():
+                self._answering.cancel(message.request)
+            case Want():
+                self._answering.take_want(message)
+            case Sync() | Data() | NoData() | Range() | Bitfield():
+                self._tellings += isinstance(message, Bitfield) or (isinstance(message, Range) and message.drop)
+                if self._tellings > TELLINGS_MAX:
+                    raise OverLimit("what is told of gaps at once", TELLINGS_MAX)
+                self._filed.append(message)
+            case _:
+                pass
 
-    def work(self, feed: Feed, store: Store) -> tuple[list[FeedMessage], list[FeedEvent]]:
+    def work(self, feed: Feed, store: Store, share: Share = WHOLE) -> tuple[list[FeedMessage], list[FeedEvent]]:
         """Do what the filed messages call for; returns what to say, and what happened.
 
         Reads and stores within the caller's transaction. Raises a `RemoteProtocolError`, and then nothing of it may
         be committed.
         """
+        self._look(feed)
         say: list[FeedMessage] = []
         events = list(self._heard(feed, store, say))
-        if not self._frozen:
-            say += self._answers(feed)
-            say += self._questions(feed)
+        self._look(feed)
+        budget = share.answer_bytes
+        say += self._answering.answers(feed, budget, upload=self.upload, frozen=self._frozen)
+        say += self._questions(feed, share)
         return self._state(feed) + say, events
 
-    @property
-    def has_work(self) -> bool:
-        """Whether another call would answer more requests."""
-        return bool(self._filed or self._requests)
-
-    def freeze(self) -> None:
-        """Neither ask nor answer: which of two branches is the feed's is not known."""
-        self._frozen = True
-        self._asked.clear()
-        self._requests.clear()
+    def _look(self, feed: Feed) -> None:
+        """Begin anew where the feed has gone to another fork; that is what ends a freeze, too."""
+        fork = feed.head.fork
+        if self._fork not in (None, fork):
+            self._asking.forget()
+            self._probed, self._must_compare, self._frozen = None, False, False
+            self._peer.refused = False
+        self._fork = fork
 
     # ---- what came ------------------------------------------------------------------------------
 
     def _heard(self, feed: Feed, store: Store, say: list[FeedMessage]) -> Iterator[FeedEvent]:
         blocks: list[Data] = []
         grew = False
+        bound = feed.head.length + CLAIMS_BEYOND_MAX & ~7
+        self._tellings = 0
         while self._filed:
             message = self._filed.popleft()
-            if self._frozen and not isinstance(message, Sync):
-                continue
             if isinstance(message, Data):
                 if _is_block(message.proof):
                     blocks.append(message)
@@ -178,86 +216,70 @@ class Exchange:
                     yield Forked(self.key, outcome)
             elif isinstance(message, Sync):
                 yield self._sync_came(message)
-            else:
-                self._other_came(feed, message, say)
+            elif isinstance(message, NoData):
+                self._not_given(message.request, bound)
+            elif isinstance(message, Range | Bitfield):
+                self._told(message, bound)
         if self._blocks_came(feed, store, blocks) or grew:
             yield Grew(self.key)
 
     def _sync_came(self, sync: Sync) -> Announced:
-        if self._peer.sync is not None and self._peer.sync.fork != sync.fork:
-            self._peer.blocks, self._peer.gone = Held(), set()
-        self._peer.sync = sync
+        known = self._peer.sync
+        if known is not None and known.fork != sync.fork:
+            self._peer = Peer()
+            self._asking.forget()
+            self._search = None
+        self._peer.sync, self._peer.refused = sync, False
         return Announced(self.key, sync.fork, sync.length)
 
-    def _other_came(self, feed: Feed, message: FeedMessage, say: list[FeedMessage]) -> None:
-        match message:
-            case Request():
-                self._requests[message.id] = message
-            case Cancel():
-                self._requests.pop(message.request, None)
-            case NoData():
-                self._not_given(message.request)
-            case Range(drop=False):
-                self._peer.blocks.add(message.start, min(message.start + message.length, LENGTH_MAX))
-            case Range():
-                self._peer.gone.update(
-                    range(message.start, min(message.start + message.length, message.start + 65_536))
-                )
-                if message.start < self._peer.blocks.contiguous:
-                    self._peer.blocks.cut(message.start)
-            case Bitfield():
-                self._peer.blocks.add_all(_bits(message))
-            case Want() if self.upload:
-                say += _what_is_held(feed, message.start, message.length)
+    def _told(self, message: Range | Bitfield, bound: int) -> None:
+        claims, start = self._peer.claims, message.start
+        if isinstance(message, Bitfield):
+            claims.replace(start, message.bits, bound)
+            return
+        stop = min(start + message.length, LENGTH_MAX)
+        if message.drop:
+            claims.remove(start, stop, bound)
+        else:
+            claims.add(start, stop, bound)
 
-    def _not_given(self, number: int) -> None:
-        asked = self._asked.pop(number, None)
-        if asked is not None and asked.block is not None:
-            self._seqs.discard(asked.block.index)
-            self._peer.gone.add(asked.block.index)
-        if not self._asked:
-            self._promised.clear()
+    def _not_given(self, number: int, bound: int) -> None:
+        """There will be no such answer: ask nobody for it again who has not said anything new."""
+        asked = self._asking.not_given(number)
+        if asked is None:
+            return
+        if asked.block is not None:
+            self._peer.claims.remove(asked.block.index, asked.block.index + 1, bound)
+        else:
+            self._peer.refused = True
+            self._search, self._must_compare = None, False
 
     def _blocks_came(self, feed: Feed, store: Store, messages: Sequence[Data]) -> bool:
         """Check and store blocks that came without a longer head."""
-        proofs = [proof for message in messages if (proof := self._block_asked_for(message)) is not None]
+        proofs = [proof for message in messages if (proof := self._block_asked_for(feed, message)) is not None]
         if not proofs:
             return False
-        try:
-            received = feed.receive_blocks(messages[0].proof.fork, [*self._waiting, *proofs])
-        except OutOfDate:  # asked before the feed changed
-            self._waiting.clear()
-            return False
-        self._waiting = list(received.waiting)
-        if len(self._waiting) > WAITING_MAX or (self._waiting and not self._asked):
-            raise Unanchored(2 * self._waiting[0].index)
+        received = feed.receive_blocks(feed.head.fork, [*self._asking.waiting, *proofs])
+        self._asking.wait(received.waiting)
         store(feed, received.batch)
-        if not self._asked:
-            self._promised.clear()
         return True
 
-    def _block_asked_for(self, message: Data) -> BlockProof | None:
-        asked = self._asked.pop(message.request, None)
-        block = message.proof.block
-        assert block is not None
-        if asked is None or asked.block is None or asked.block.index != block.index:
-            self._nobody_asked()
+    def _block_asked_for(self, feed: Feed, message: Data) -> BlockProof | None:
+        asked, block = self._asking.answered(message.request), message.proof.block
+        if asked is None or asked.block is None or block is None or message.proof.fork != feed.head.fork:
             return None
-        self._seqs.discard(block.index)
-        return block
+        return block if asked.block.index == block.index else None
 
     def _data_came(self, feed: Feed, store: Store, message: Data) -> bool | Conflict | None:
         """A longer head, hashes of a search, or the proof of a fork: whether something was stored, or the evidence."""
-        asked = self._asked.pop(message.request, None)
-        if asked is not None and asked.block is not None:
-            self._seqs.discard(asked.block.index)
-        proof = message.proof
+        asked, proof = self._asking.answered(message.request), message.proof
+        if self._frozen and proof.fork <= feed.head.fork:
+            return None
         if self._search is not None and proof.hash is not None and asked is not None:
             return self._searched(feed, store, proof)
-        if proof.upgrade is not None and proof.fork == feed.head.fork and (asked is None or asked == self._probe(feed)):
+        if proof.fork == feed.head.fork and _is_comparison(asked, proof, feed):
             return self._compared(feed, proof)
         if asked is None:
-            self._nobody_asked()
             return None
         if proof.fork > feed.head.fork:
             self._search = feed.reorganise(proof)
@@ -270,15 +292,21 @@ class Exchange:
         except OutOfDate:
             return False
         except (BadProof, BadSignature):
-            if self._frozen or proof.upgrade is None or feed.head.length == 0:
+            if proof.upgrade is None or feed.head.length == 0:
                 raise
             self._probed, self._must_compare = None, True
             return False
         store(feed, batch)
+        if batch.head is not None:  # so far the two are one
+            self._probed = batch.head.fork, batch.head.length
         return True
 
     def _searched(self, feed: Feed, store: Store, proof: Proof) -> bool:
         assert self._search is not None
+        if not self._search.holds(feed.head, proof.fork):
+            self._search = None
+            return False
+        self._search.storage = feed.storage
         self._search.receive(proof)
         return self._found(feed, store)
 
@@ -289,14 +317,8 @@ class Exchange:
             return False
         store(feed, self._search.batch)
         self._search = None
-        self._forget_what_was_asked()
+        self._look(feed)
         return True
-
-    def _forget_what_was_asked(self) -> None:
-        self._asked.clear()
-        self._seqs.clear()
-        self._promised.clear()
-        self._waiting.clear()
 
     def _compared(self, feed: Feed, proof: Proof) -> Conflict | None:
         """Whether the peer's feed and ours are one. Raises `BadProof` if it had failed before and they are."""
@@ -305,96 +327,38 @@ class Exchange:
         except (OutOfDate, NotHeld):
             return None
         if found is not None:
-            self.freeze()
+            self._frozen = True
+            self._asking.forget()
         elif self._must_compare:
             raise BadProof("its longer head does not continue the feed")
         return found
 
-    def _nobody_asked(self) -> None:
-        self._unasked += 1
-        if self._unasked > UNASKED_MAX:
-            raise OverLimit("answers that nobody asked for", UNASKED_MAX)
-
-    # ---- what we answer -------------------------------------------------------------------------
-
-    def _answers(self, feed: Feed) -> Iterator[FeedMessage]:
-        """To as many requests as a few megabytes hold, in the order they came."""
-        left = ANSWER_BYTES_MAX
-        while self._requests and left > 0:
-            taken = self._next_requests(feed)
-            for answer in self._answers_to(feed, taken):
-                left -= _size(answer)
-                yield answer
-
-    def _next_requests(self, feed: Feed) -> list[Request]:
-        """Neighbouring requests for blocks together, since one reading of the storage does for them; or one other."""
-        taken: list[Request] = []
-        for request in list(self._requests.values()):
-            plain = _is_plain(request, feed)
-            if taken and not plain:
-                break
-            taken.append(self._requests.pop(request.id))
-            if not plain or len(taken) == REQUESTS_IN_FLIGHT_MAX // 4:
-                break
-        return taken
-
-    def _answers_to(self, feed: Feed, requests: Sequence[Request]) -> list[FeedMessage]:
-        head = feed.head
-        if not self.upload:
-            return [NoData(request.id, NOT_AVAILABLE) for request in requests]
-        if not _is_plain(requests[0], feed):
-            return [self._answer(feed, requests[0])]
-        wanted = [
-            (request.wanted.block.index, request.wanted.block.nodes) for request in requests if request.wanted.block
-        ]
-        try:
-            proofs = feed.prove_blocks(wanted)
-        except (BadRequest, NotHeld):  # one of them: find out which
-            return [self._answer(feed, request) for request in requests]
-        return [
-            Data(request.id, Proof(head.fork, block=proof)) for request, proof in zip(requests, proofs, strict=True)
-        ]
-
-    def _answer(self, feed: Feed, request: Request) -> FeedMessage:
-        if request.fork != feed.head.fork:
-            return NoData(request.id, NOT_AVAILABLE)
-        try:
-            return Data(request.id, feed.prove(request.wanted))
-        except NotHeld:
-            return NoData(request.id, NOT_AVAILABLE)
-        except BadRequest:
-            self._invalid += 1
-            if self._invalid > INVALID_REQUESTS_MAX:
-                raise
-            return NoData(request.id, INVALID_REQUEST)
-
     # ---- what we ask ----------------------------------------------------------------------------
 
-    def _questions(self, feed: Feed) -> Iterator[FeedMessage]:
+    def _questions(self, feed: Feed, share: Share) -> Iterator[FeedMessage]:
         sync, head = self._peer.sync, feed.head
         if sync is None or not sync.uploading:
             return
-        if sync.fork > head.fork:
-            yield from self._follow(sync)
-        elif sync.fork == head.fork:
-            yield from self._compare(feed, sync)
-            if sync.length > head.length and not self._must_compare:
+        if sync.fork > head.fork and not self._peer.refused:
+            yield from self._follow(feed, sync)
+        elif sync.fork == head.fork and not self._frozen:
+            if not self._peer.refused:
+                yield from self._compare(feed, sync)
                 yield from self._upgrade(feed, sync)
-            if self._search is None:
-                yield from self._blocks(feed)
+            yield from self._blocks(feed, share)
 
-    def _follow(self, sync: Sync) -> Iterator[Request]:
+    def _follow(self, feed: Feed, sync: Sync) -> Iterator[Request]:
+        if self._search is not None and not self._search.holds(feed.head, sync.fork):
+            self._search = None
         if self._search is not None and self._search.request is not None:
             wanted = ProofRequest(hash=self._search.request)
         elif sync.length:
-            wanted = ProofRequest(upgrade=UpgradeRequest(0, sync.length))
+            manifest = feed.manifest is None and sync.has_manifest
+            wanted = ProofRequest(upgrade=UpgradeRequest(0, sync.length), manifest=manifest)
         else:
             return
-        if wanted not in self._asked.values():
-            yield self._ask(sync.fork, wanted)
-
-    def _probe(self, feed: Feed) -> ProofRequest | None:
-        return from_nothing(self._probed[1]) if self._probed is not None else None
+        if not self._asking.asks_for_head:
+            yield self._asking.ask(sync.fork, wanted)
 
     def _compare(self, feed: Feed, sync: Sync) -> Iterator[Request]:
         """Once at the beginning, and when a longer head did not fit: are these two copies of one feed?"""
@@ -403,50 +367,39 @@ class Exchange:
         is_due = self._must_compare or (self._probed is None and sync.length <= head.length)
         if length and is_due and self._probed != (head.fork, length):
             self._probed = head.fork, length
-            yield self._ask(head.fork, from_nothing(length))
+            yield self._asking.ask(head.fork, from_nothing(length))
 
     def _upgrade(self, feed: Feed, sync: Sync) -> Iterator[Request]:
         """The longer head; with the next block, when that is all there is to have."""
-        if any(asked.upgrade for asked in self._asked.values()):
-            return
         head = feed.head
+        if sync.length <= head.length or self._must_compare or self._asking.asks_for_head:
+            return
         upgrade = UpgradeRequest(head.length, sync.length - head.length)
-        alone = sync.length == head.length + 1 and not self._asked and head.length in self._peer.blocks
+        alone = sync.length == head.length + 1 and not self._asking.open and head.length in self._peer.claims
         block = BlockRequest(head.length, 0) if alone else None
-        if block is not None:
-            self._seqs.add(block.index)
         manifest = feed.manifest is None and sync.has_manifest
-        yield self._ask(head.fork, ProofRequest(block=block, upgrade=upgrade, manifest=manifest))
+        yield self._asking.ask(head.fork, ProofRequest(block=block, upgrade=upgrade, manifest=manifest))
 
-    def _blocks(self, feed: Feed) -> Iterator[Request]:
+    def _blocks(self, feed: Feed, share: Share) -> Iterator[FeedMessage]:
         """Blocks that the peer holds and we do not, the lowest first, as many as the link takes."""
-        head = feed.head
-        room = self._room(head.length, head.byte_length) - len(self._asked)
-        if room <= 0 or not head.length:
+        head, held = feed.head, feed.storage.held()
+        if held.contiguous >= head.length:
             return
-        held, there = feed.storage.held(), self._peer
-        seqs: list[int] = []
-        kept = {block.index for block in self._waiting}
-        for seq in held.missing(held.contiguous, head.length):
-            if seq not in there.blocks and seq >= there.blocks.contiguous:
-                break
-            if seq not in self._seqs and seq not in there.gone and seq not in kept and seq in there.blocks:
-                seqs.append(seq)
-                if len(seqs) == room:
-                    break
-        for seq, levels in feed.paths_wanted(seqs, self._promised):
-            self._seqs.add(seq)
-            yield self._ask(head.fork, ProofRequest(block=BlockRequest(seq, levels)))
+        yield from self._wants(max(held.contiguous, self._peer.claims.reach), head.length)
+        mean = head.byte_length // head.length + 1
+        room = max(1, min(share.requests, share.request_bytes // mean)) - len(self._asking.open)
+        if room > 0:
+            known = self._asking.seqs | {block.index for block in self._asking.waiting}
+            lacking = (seq for seq in self._peer.claims.lacking(held, head.length) if seq not in known)
+            yield from self._asking.ask_blocks(feed, list(islice(lacking, room)))
 
-    def _room(self, length: int, byte_length: int) -> int:
-        """How many blocks may be on their way, so that together they stay within bounds."""
-        mean = byte_length // length + 1 if length else 1
-        return max(1, min(REQUESTS_IN_FLIGHT_MAX, IN_FLIGHT_BYTES_MAX // mean))
-
-    def _ask(self, fork: int, wanted: ProofRequest) -> Request:
-        self._id += 1  # 0 has a meaning of its own
-        self._asked[self._id] = wanted
-        return Request(self._id, fork, wanted)
+    def _wants(self, start: int, end: int) -> Iterator[Want]:
+        """Ask a peer with gaps which blocks it has, one stretch after another: unasked it does not tell."""
+        for segment in range(start // SEGMENT, -(-end // SEGMENT) if start < end else 0):
+            if segment not in self._peer.wanted:
+                self._peer.wanted.add(segment)
+                yield Want(segment * SEGMENT, SEGMENT)
+                return
 
     # ---- where we stand -------------------------------------------------------------------------
 
@@ -464,6 +417,8 @@ class Exchange:
             downloading=True,
             has_manifest=feed.manifest is not None,
         )
+        if self._said is not None and self._said.uploading != state.uploading:
+            self._said_contiguous = 0
         if self._said is not None and (self._said.fork != state.fork or state.length < self._said.length):
             length = max(0, self._said_contiguous - head.length)
             if length and self.upload:
@@ -491,36 +446,8 @@ def _is_block(proof: Proof) -> bool:
     return proof.block is not None and not (proof.upgrade or proof.hash or proof.seek or proof.manifest)
 
 
-def _is_plain(request: Request, feed: Feed) -> bool:
-    """Whether it asks for one block of our fork and nothing else."""
-    wanted = request.wanted
-    if wanted.block is None or request.fork != feed.head.fork:
+def _is_comparison(asked: ProofRequest | None, proof: Proof, feed: Feed) -> bool:
+    """Whether it shows the whole tree of a feed that has some of it already; unasked, it is meant as evidence."""
+    if proof.upgrade is None or feed.head.length == 0:
         return False
-    return not (wanted.upgrade or wanted.hash or wanted.seek or wanted.manifest)
-
-
-def _size(message: FeedMessage) -> int:
-    """About how many bytes an answer takes."""
-    if isinstance(message, Data) and message.proof.block is not None:
-        return 64 + len(message.proof.block.value) + 40 * len(message.proof.block.nodes)
-    return 4096
-
-
-def _what_is_held(feed: Feed, start: int, length: int) -> Iterator[FeedMessage]:
-    """An answer to being asked which blocks are here: one range where there are no gaps, else bits."""
-    held, end = feed.storage.held(), feed.head.length
-    if held.contiguous >= end:
-        yield Range(0, held.contiguous) if held.contiguous else Range(0, 0)
-        return
-    stop = min(start + length, end)
-    for first in range(start & ~31, stop, 32 * WORDS_SAID):
-        count = min(32 * WORDS_SAID, (stop - first + 31) & ~31, 32 * BITFIELD_WORDS_MAX)
-        yield Bitfield(first, held.bits(first, count))
-
-
-def _bits(message: Bitfield) -> Iterator[int]:
-    """The seqs that a bitfield says are held, in order."""
-    for place, byte in enumerate(message.bits):
-        if byte:
-            base = message.start + 8 * place
-            yield from (base + bit for bit in range(8) if byte >> bit & 1)
+    return asked is None or (asked.upgrade is not None and asked.upgrade.start == 0)

@@ -5,7 +5,10 @@ Bit `n` is bit `n % 8` of byte `n // 8`, which is how bitfields lie on the wire.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+
+_NOT_FULL = re.compile(rb"[^\xff]")
 
 
 class Held:
@@ -32,14 +35,31 @@ class Held:
         first, last = -(-start // 8), stop // 8
         if first < last:
             self._bits[first:last] = b"\xff" * (last - first)
-        for seq in (*range(start, min(stop, 8 * first)), *range(max(start, 8 * last), stop)):
+        for seq in _edges(start, stop):
             self._bits[seq >> 3] |= 1 << (seq & 7)
-        self._advance()
+        self._contiguous = self.end_of_run(self._contiguous)
 
     def add_all(self, seqs: Iterable[int]) -> None:
         """Any blocks; runs in rising order are taken as one."""
         for start, stop in _runs(seqs):
             self.add(start, stop)
+
+    def put(self, start: int, bits: bytes) -> None:
+        """Exactly these of the blocks from `start` on, a multiple of 8: what a bitfield says."""
+        self._room(start + 8 * len(bits))
+        self._bits[start >> 3 : (start >> 3) + len(bits)] = bits
+        self._contiguous = self.end_of_run(min(self._contiguous, start))
+
+    def remove(self, start: int, stop: int) -> None:
+        """No block from `start` up to, not including, `stop` is held any more."""
+        stop = min(stop, 8 * len(self._bits))
+        first, last = -(-start // 8), stop // 8
+        if first < last:
+            self._bits[first:last] = bytes(last - first)
+        for seq in _edges(start, stop):
+            self._bits[seq >> 3] &= ~(1 << (seq & 7))
+        if start < stop:
+            self._contiguous = min(self._contiguous, start)
 
     def cut(self, length: int) -> None:
         """No block from `length` on is held any more."""
@@ -51,6 +71,23 @@ class Held:
     def bits(self, start: int, count: int) -> bytes:
         """The bits of `count` blocks from `start` on, both multiples of 8; what is not held is 0."""
         return bytes(self._bits[start >> 3 : (start + count) >> 3]).ljust(count >> 3, b"\x00")
+
+    @property
+    def end(self) -> int:
+        """No block from here on is held; there may be none just before it."""
+        return 8 * len(self._bits)
+
+    def end_of_run(self, seq: int) -> int:
+        """The first from `seq` on that is not held."""
+        while seq & 7 and seq in self:
+            seq += 1
+        if seq & 7 or seq >> 3 >= len(self._bits):
+            return seq
+        gap = _NOT_FULL.search(self._bits, seq >> 3)
+        seq = 8 * gap.start() if gap else 8 * len(self._bits)
+        while seq in self:
+            seq += 1
+        return seq
 
     def missing(self, start: int, stop: int) -> Iterator[int]:
         """The seqs between that are not held, in order."""
@@ -68,11 +105,11 @@ class Held:
         if short > 0:
             self._bits.extend(bytes(short))
 
-    def _advance(self) -> None:
-        seq = self._contiguous
-        while seq in self:
-            seq += 8 if not seq & 7 and self._bits[seq >> 3] == 0xFF else 1
-        self._contiguous = seq
+
+def _edges(start: int, stop: int) -> tuple[int, ...]:
+    """The seqs that share their byte with others outside."""
+    first, last = -(-start // 8), stop // 8
+    return (*range(start, min(stop, 8 * first)), *range(max(start, 8 * last), stop))
 
 
 def _runs(seqs: Iterable[int]) -> Iterator[tuple[int, int]]:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from crow_plugins.feed import checking, flat_tree
 from crow_plugins.feed.errors import BadProof, OutOfDate, WrongState
 from crow_plugins.feed.hashing import Node
+from crow_plugins.feed.head import Head
 from crow_plugins.feed.proof import HashRequest, Proof
 from crow_plugins.feed.storage import Batch, Storage
 
@@ -24,10 +25,14 @@ class Reorganisation:
         """`base` is what to store once the cut is known; `roots` are those of the new head, which is signed."""
         assert base.head is not None
         self._base = base
-        self._storage = storage
+        self.storage = storage  # another one of the same feed may take its place, in another transaction
         self._fork = base.head.fork
         self._end = min(base.head.length, base.base.length)
         self._diff = self._first_that_differs(roots)
+
+    def holds(self, head: Head, fork: int) -> bool:
+        """Whether it still is the way from this head of ours to that fork."""
+        return self._base.base == head and self._fork == fork
 
     @property
     def ancestor(self) -> int:
@@ -64,7 +69,7 @@ class Reorganisation:
         self._diff = self._lowest_that_differs(self._diff, hashes)
 
     def _first_that_differs(self, nodes: Sequence[Node]) -> Node | None:
-        ours = self._storage.nodes([node.index for node in nodes])
+        ours = self.storage.nodes([node.index for node in nodes])
         return next((node for node in nodes if not _same(ours.get(node.index), node)), None)
 
     def _lowest_that_differs(self, diff: Node, below: Mapping[int, Node]) -> Node:

@@ -5,10 +5,12 @@
     session.receive_data(data)               bytes of the transport, 64 KiB at a time
     while (event := session.next_event()): … what is not of a feed: the caller's own channels, the end
     events = session.work(shelf)             everything that touches storage, in the caller's transaction
-    send(session.data_to_send())
+    send(session.data_to_send())             after the commit; or session.rolled_back(), and then work again
 
-Only `work` reads or stores. A peer gets no word of a feed whose key it has not shown to know; feeds that it offers and
-that are not held here are declined.
+Only `work` reads or stores; all else is memory. Whoever grew or cut a feed calls `work`, and the peer is told. What
+`work` wants said stays here, unsent, until anything but `rolled_back` is called: nobody is told of what might not stay.
+The requests under way, and the answers of one turn, share what one connection may cost. A peer gets no word of a feed
+whose key it has not shown to know; feeds that it offers and that are not held here are declined.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from crow_plugins.feed import capability, messages
 from crow_plugins.feed.channels import Channel, Close, Closed, Message, Offered, Open, Opened
 from crow_plugins.feed.core import Feed
 from crow_plugins.feed.errors import RemoteProtocolError, WrongState
-from crow_plugins.feed.exchange import Exchange, FeedEvent
+from crow_plugins.feed.exchange import Exchange, FeedClosed, FeedEvent, FeedOpened, Share
 from crow_plugins.feed.hashing import discovery_key
+from crow_plugins.feed.limits import ANSWER_BYTES_MAX, IN_FLIGHT_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX
 from crow_plugins.feed.storage import Batch
 from crow_plugins.feed.wire import Command, Event, Wire
 
@@ -45,6 +48,10 @@ class Replication:
         self._offered: dict[Channel, Exchange] = {}
         self._open: deque[Exchange] = deque()  # in turn
         self._out: list[bytes] = []
+        self._happened: list[FeedEvent] = []  # besides what `work` finds
+        self._unsure: list[Message] = []  # of the last work: its transaction may still roll back
+        self._told: list[FeedEvent] = []  # by the last work, of what happened
+        self._before: list[tuple[Exchange, Exchange]] = []  # as worked with, and as it was before
 
     @property
     def wire(self) -> Wire:
@@ -58,7 +65,7 @@ class Replication:
     @property
     def has_work(self) -> bool:
         """Whether `work` has anything to do without new data."""
-        return any(exchange.has_work for exchange in self._open)
+        return bool(self._happened) or any(exchange.has_work for exchange in self._open)
 
     @property
     def will_store(self) -> bool:
@@ -93,10 +100,12 @@ class Replication:
 
     def say(self, *commands: Command) -> None:
         """Send what is not of a feed: the caller's own channels, a keep-alive."""
+        self._settle()
         self._out.append(self._wire.send(*commands))
 
     def receive_data(self, data: bytes) -> None:
-        """Take what came; no bytes at all mean the end."""
+        """Take what came; no bytes at all mean the end. Then ask for events, and do the work, before taking more."""
+        self._settle()
         self._wire.receive_data(data)
 
     def next_event(self) -> Event | None:
@@ -104,6 +113,7 @@ class Replication:
 
         Handle each before asking for the next. Raises a `RemoteProtocolError`, then always.
         """
+        self._settle()
         while (event := self._wire.next_event()) is not None:
             try:
                 ours = self._heard(event)
@@ -117,35 +127,65 @@ class Replication:
     def work(self, shelf: Shelf, only: Iterable[bytes] | None = None) -> list[FeedEvent]:
         """Do what the peer's messages call for, and say what is new of the feeds; each feed has its turn.
 
-        Everything that touches storage. Raises a `RemoteProtocolError`; then roll back, and end the connection. Also
-        after a transaction that did not commit for another reason, the connection must end.
+        Everything that touches storage. Raises a `RemoteProtocolError`; then roll back, and end the connection. After
+        any other error all is as before, for another try.
         """
+        self._settle()
         wanted = None if only is None else set(only)
-        events: list[FeedEvent] = []
-        for _ in range(len(self._open)):
-            exchange = self._open[0]
-            self._open.rotate(-1)
-            if wanted is None or exchange.key in wanted or exchange.has_work:
-                events += self._work(exchange, shelf)
+        self._told, self._happened = self._happened, []
+        events = list(self._told)
+        share = self._share()
+        try:
+            for _ in range(len(self._open)):
+                exchange = self._open[0]
+                self._open.rotate(-1)
+                if wanted is None or exchange.key in wanted or exchange.has_work:
+                    events += self._work(exchange, shelf, share)
+        except RemoteProtocolError as error:
+            self._unsure.clear()
+            self._wire.refuse(error)
+            raise
+        except Exception:  # of the caller's storage
+            self.rolled_back()
+            raise
         return events
 
+    def rolled_back(self) -> None:
+        """The transaction of the last `work` left nothing behind, and neither has that work: do it again."""
+        for worked, before in self._before:
+            self._offered[_channel(before.key)] = before
+            self._open[self._open.index(worked)] = before
+        self._happened = [*self._told, *self._happened]
+        for kept in (self._told, self._before, self._unsure):
+            kept.clear()
+
     def data_to_send(self) -> bytes:
-        """Bytes for the peer: all that is due."""
+        """Bytes for the peer: all that is due. Only after the commit."""
+        self._settle()
         out, self._out = self._out, []
         return b"".join([*out, self._wire.data_to_send()])
 
     # ---- below ----------------------------------------------------------------------------------
 
-    def _work(self, exchange: Exchange, shelf: Shelf) -> list[FeedEvent]:
-        try:
-            say, events = exchange.work(shelf.feed(exchange.key), shelf.store)
-        except RemoteProtocolError as error:
-            self._wire.refuse(error)
-            raise
-        if say:
-            channel = _channel(exchange.key)
-            self._out.append(self._wire.send(*(Message(channel, *messages.encode(each)) for each in say)))
+    def _work(self, exchange: Exchange, shelf: Shelf, share: Share) -> list[FeedEvent]:
+        self._before.append((exchange, exchange.copy()))
+        say, events = exchange.work(shelf.feed(exchange.key), shelf.store, share)
+        channel = _channel(exchange.key)
+        self._unsure += (Message(channel, *messages.encode(each)) for each in say)
         return events
+
+    def _settle(self) -> None:
+        """The last work was committed: what it wants said is said."""
+        if self._unsure:
+            self._out.append(self._wire.send(*self._unsure))
+            self._unsure.clear()
+        self._told.clear()
+        self._before.clear()
+
+    def _share(self) -> Share:
+        asking = max(1, sum(exchange.is_behind for exchange in self._open))
+        asked = max(1, sum(exchange.is_asked for exchange in self._open))
+        return Share(REQUESTS_IN_FLIGHT_MAX // asking, IN_FLIGHT_BYTES_MAX // asking, ANSWER_BYTES_MAX // asked)
 
     def _heard(self, event: Event) -> bool:
         """Take what is of a feed; False for what is not."""
@@ -162,11 +202,14 @@ class Replication:
             case Opened(handshake=handshake) if exchange is not None:
                 self._check(handshake, exchange)
                 self._open.append(exchange)
+                self._happened.append(FeedOpened(exchange.key))
             case Message(type=type, payload=payload) if exchange is not None:
                 message = messages.decode(type, payload)
                 if message is not None:
                     exchange.take(message)
             case Closed() if exchange is not None:  # the peer may have it later, and asks then
+                if exchange in self._open:
+                    self._happened.append(FeedClosed(exchange.key))
                 self._end(exchange)
                 self._offered[channel] = Exchange(exchange.key, upload=exchange.upload)
         return True

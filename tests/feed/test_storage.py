@@ -15,7 +15,8 @@ from crow_plugins.feed.storage import Batch, MemoryStorage
 HEAD = Head(0, 5, 9, b"\1" * 32, b"signed")
 
 changes = st.lists(
-    st.tuples(st.sampled_from(["add", "add all", "cut"]), st.integers(0, 90), st.integers(0, 90)), max_size=12
+    st.tuples(st.sampled_from(["add", "add all", "cut", "remove", "put"]), st.integers(0, 90), st.integers(0, 90)),
+    max_size=12,
 )
 
 
@@ -29,12 +30,20 @@ def test_held_is_a_set_of_seqs(steps: list[tuple[str, int, int]]) -> None:
         elif kind == "add all":
             held.add_all([start, stop, stop + 1])
             wanted |= {start, stop, stop + 1}
+        elif kind == "remove":
+            held.remove(start, stop)
+            wanted -= set(range(start, stop))
+        elif kind == "put":
+            held.put(start & ~7, bytes([stop]))
+            wanted -= set(range(start & ~7, (start & ~7) + 8))
+            wanted |= {(start & ~7) + bit for bit in range(8) if stop >> bit & 1}
         else:
             held.cut(start)
             wanted = {seq for seq in wanted if seq < start}
     everything = range(120)
     assert {seq for seq in everything if seq in held} == wanted
     assert held.contiguous == next(seq for seq in everything if seq not in wanted)
+    assert held.end_of_run(3) == next(seq for seq in everything[3:] if seq not in wanted)
     assert list(held.missing(3, 120)) == [seq for seq in everything if seq >= 3 and seq not in wanted]
     bits = held.bits(8, 112)
     assert [seq for seq in range(8, 120) if bits[(seq - 8) // 8] >> seq % 8 & 1] == [

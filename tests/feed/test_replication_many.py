@@ -1,0 +1,261 @@
+"""Replication among several peers and feeds: lines of relays, gaps, turns, and transactions that come to nothing."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import pytest
+
+from crow_plugins.feed import Batch, Feed
+from crow_plugins.feed.exchange import FeedOpened, Forked, Grew
+from crow_plugins.feed.replication import Replication
+from tests.feed.exchanging import (
+    Link,
+    Side,
+    append,
+    blocks_of,
+    copied,
+    copy_of,
+    feed_of,
+    held,
+    numbered,
+    truncate,
+    wire,
+)
+
+
+def line(*feeds: Feed) -> tuple[Link, Link, list[Feed], list[Feed]]:
+    """Alice has the feeds and knows Bob alone, who knows Carol: both links, and the copies of Bob and of Carol."""
+    first, second = Link(1), Link(2)
+    bobs, carols = [copy_of(feed) for feed in feeds], [copy_of(feed) for feed in feeds]
+    first.alice.has(*feeds)
+    first.bob.has(*bobs)
+    second.alice.has(*bobs)
+    second.bob.has(*carols)
+    return first, second, bobs, carols
+
+
+def test_what_one_end_of_a_line_appends_comes_to_the_other_end() -> None:
+    feeds = [feed_of(number) for number in range(1, 4)]
+    first, second, _, carols = line(*feeds)
+    for turn in range(4):
+        for number, feed in enumerate(feeds, 1):
+            append(feed, number, *numbered(1 + 7 * turn))
+        first.run()
+        second.run()
+    assert [blocks_of(copy) for copy in carols] == [blocks_of(feed) for feed in feeds]
+
+
+def test_a_branch_is_followed_along_a_line() -> None:
+    feed = feed_of(1, *numbered(70))
+    first, second, [bobs], [carols] = line(feed)
+    first.run()
+    second.run()
+    truncate(feed, 1, 37, 4)
+    append(feed, 1, *numbered(5, b"other"))
+    first.run()
+    second.run()
+    assert carols.head == bobs.head == feed.head
+    assert blocks_of(carols) == blocks_of(feed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_download_that_is_cut_off_again_and_again_goes_on_where_it_was(seed: int) -> None:
+    feed = feed_of(1, *numbered(700))
+    copy = copy_of(feed)
+    chosen = random.Random(seed)
+    lengths = [0]
+    while copy.storage.held().contiguous < 700:
+        link = Link(seed)
+        link.alice.has(feed)
+        link.bob.has(copy)
+        link.run(bytes_max=chosen.randrange(8_000, 30_000))
+        lengths.append(copy.storage.held().contiguous)
+    assert lengths == sorted(lengths)
+    assert blocks_of(copy) == blocks_of(feed)
+
+
+def test_blocks_come_in_the_order_of_the_feed() -> None:
+    feed = feed_of(1, *numbered(3000))
+    link, copy = Link(), copy_of(feed)
+    link.alice.has(feed)
+    link.bob.has(copy)
+    link.run()
+    stored = [seq for _, seqs in link.bob.stored for seq in seqs]
+    assert stored == list(range(3000))
+
+
+def test_a_peer_with_gaps_gives_what_it_has_and_another_the_rest() -> None:
+    feed = feed_of(1, *numbered(100))
+    odd, even = copied(feed, range(1, 100, 2)), copied(feed, range(0, 100, 2))
+    copy = copy_of(feed)
+    first, second = Link(), Link()
+    first.alice.has(odd)
+    first.bob.has(copy)
+    first.run()
+    assert held(copy) == list(range(1, 100, 2))
+    second.alice.has(even)
+    second.bob.has(copy)
+    second.run()
+    assert blocks_of(copy) == blocks_of(feed)
+
+
+def test_a_long_feed_far_beyond_a_gap_is_found() -> None:
+    feed = feed_of(1, *[b"x"] * 40_000)
+    link, copy = Link(), copy_of(feed)
+    link.alice.has(copied(feed, [5, 39_000]))
+    link.bob.has(copy)
+    link.run()
+    assert held(copy) == [5, 39_000]
+
+
+def test_a_small_feed_need_not_wait_for_a_large_one() -> None:
+    large, small = feed_of(1, *[b"x" * 3000] * 3000), feed_of(2, *numbered(50))
+    link = Link()
+    link.run()
+    link.alice.has(large, small)
+    link.bob.has(copy_of(large), copy_of(small))
+    while link.bob.feeds[small.key].storage.held().contiguous < 50:
+        link.run(bytes_max=65_536)
+    assert link.bob.feeds[large.key].storage.held().contiguous < 1500
+
+
+def test_a_hundred_feeds_go_over_both_ways() -> None:
+    feeds = [feed_of(number, *numbered(number % 7 + 1)) for number in range(100)]
+    link = Link()
+    link.alice.has(*feeds[:50], *map(copy_of, feeds[50:]))
+    link.bob.has(*feeds[50:], *map(copy_of, feeds[:50]))
+    link.run()
+    assert len(link.alice.session.keys) == 100
+    for feed in feeds:
+        assert link.alice.feeds[feed.key].head == link.bob.feeds[feed.key].head == feed.head
+        assert blocks_of(link.alice.feeds[feed.key]) == blocks_of(link.bob.feeds[feed.key])
+
+
+def test_a_feed_that_is_frozen_thaws_when_its_writer_goes_to_a_higher_fork() -> None:
+    writers, stray = feed_of(1, *numbered(10)), feed_of(1, *numbered(8), b"a", b"b")
+    link = Link()
+    link.alice.has(writers)
+    link.bob.has(stray)
+    link.run()
+    assert any(isinstance(event, Forked) for event in link.bob.events)
+    truncate(writers, 1, 10, 9)
+    append(writers, 1, b"healed")
+    link.run()
+    assert stray.head == writers.head
+    assert blocks_of(stray) == blocks_of(writers)
+    append(writers, 1, b"and live")
+    link.run()
+    assert blocks_of(stray) == blocks_of(writers)
+
+
+def test_a_frozen_feed_does_not_hold_up_the_others() -> None:
+    link, other = Link(), feed_of(2, *numbered(30))
+    link.alice.has(feed_of(1, b"a"), other)
+    link.bob.has(feed_of(1, b"b"), copy_of(other))
+    link.run()
+    assert blocks_of(link.bob.feeds[other.key]) == blocks_of(other)
+    assert not link.bob.session.is_behind
+
+
+def test_the_same_blocks_that_come_from_two_peers_at_once_are_stored_once_and_blame_nobody() -> None:
+    feed = feed_of(1, *numbered(600))
+    copy = copy_of(feed)
+    first, second = Link(1), Link(2)
+    for link in (first, second):
+        link.alice.has(feed)
+        link.bob.has(copy)
+    for _ in range(2000):
+        first.run(bytes_max=500)
+        second.run(bytes_max=500)
+    assert blocks_of(copy) == blocks_of(feed)
+
+
+class RolledBack(Exception):
+    """The database said no."""
+
+
+@dataclass
+class Unlucky(Side):
+    """A side whose transactions fail now and then: while storing, or at the commit."""
+
+    chosen: random.Random | None = None
+    failed: int = 0
+    storing: bool = False
+
+    def store(self, feed: Feed, batch: Batch) -> None:
+        assert self.chosen is not None
+        if self.storing and self.chosen.random() < 0.3:
+            raise RolledBack
+        super().store(feed, batch)
+
+    def turn(self) -> None:
+        self.hear()
+        self.work_once()
+        while self.session.has_work:
+            self.work_once()
+
+    def work_once(self) -> None:
+        assert self.chosen is not None
+        before = {key: _snapshot(feed) for key, feed in self.feeds.items()}
+        try:
+            events = self.session.work(self)
+        except RolledBack:
+            self._roll_back(before)
+            return
+        if not self.storing and self.chosen.random() < 0.3:
+            self.session.rolled_back()
+            self._roll_back(before)
+            return
+        self.events += events
+
+    def _roll_back(self, before: dict[bytes, dict[str, object]]) -> None:
+        self.failed += 1
+        for key, snapshot in before.items():
+            vars(self.feeds[key].storage).update(snapshot)
+
+
+def _snapshot(feed: Feed) -> dict[str, object]:
+    storage = feed.storage
+    fields = dict(vars(storage))
+    for name in ("_blocks", "_sizes", "_hashes"):
+        fields[name] = dict(fields[name])
+    kept = type(storage.held())()
+    kept.add_all(seq for seq in range(feed.head.length) if seq in storage.held())
+    return {**fields, "_held": kept}
+
+
+@pytest.mark.parametrize("storing", [True, False], ids=["while storing", "at the commit"])
+@pytest.mark.parametrize("seed", range(3))
+def test_transactions_that_roll_back_are_done_again_and_nothing_is_lost(seed: int, storing: bool) -> None:
+    ours, theirs = feed_of(1, *numbered(300)), feed_of(2, *numbered(300))
+    stray = copied(feed := feed_of(3, *numbered(40)))
+    truncate(feed, 3, 21, 2)
+    append(feed, 3, *numbered(9, b"other"))
+    link = Link(seed)
+    unlucky = Unlucky(Replication(wire(False)), chosen=random.Random(seed), storing=storing)
+    link.bob = unlucky
+    link.alice.has(ours, copy_of(theirs), feed)
+    unlucky.has(copy_of(ours), theirs, stray)
+    link.run()
+    assert unlucky.failed > 3
+    assert blocks_of(unlucky.feeds[ours.key]) == blocks_of(ours)
+    assert blocks_of(link.alice.feeds[theirs.key]) == blocks_of(theirs)
+    assert blocks_of(stray) == blocks_of(feed)
+    assert FeedOpened(ours.key) in unlucky.events
+    assert Grew(ours.key) in unlucky.events
+
+
+def test_nothing_is_said_of_a_work_that_rolled_back() -> None:
+    feed = feed_of(1, b"a")
+    link, copy = Link(), copy_of(feed)
+    link.alice.has(feed)
+    link.bob.has(copy)
+    link.run()
+    append(feed, 1, b"b")
+    link.alice.session.work(link.alice)
+    link.alice.session.rolled_back()
+    assert link.alice.session.data_to_send() == b""
+    link.run()
+    assert blocks_of(copy) == [b"a", b"b"]
