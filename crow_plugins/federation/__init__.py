@@ -6,18 +6,23 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crow_hooks import AUDIT_LOG, REGISTRY, Check, Command, Crow, Tables, hookimpl
+from crow_hooks import AUDIT_LOG, FEDERATION, REGISTRY, Check, Command, Crow, Data, ServiceKey, Tables, hookimpl
 from crow_plugins.federation import schema
 from crow_plugins.federation.audit import AUDIT, Audit
 from crow_plugins.federation.checks import checks
 from crow_plugins.federation.commands import commands
 from crow_plugins.federation.inbound import INBOUND, inbound_of
+from crow_plugins.federation.outbound import Outbound
 from crow_plugins.federation.settings import Settings
 from crow_plugins.premises import PREMISES
 
 if TYPE_CHECKING:
+    from fastmcp import FastMCP
     from fastmcp.server.middleware import Middleware as MCPMiddleware
     from starlette.middleware import Middleware
+
+
+OUTBOUND: ServiceKey[Outbound] = ServiceKey("outbound calls")
 
 
 @hookimpl
@@ -26,7 +31,12 @@ def setup(crow: Crow) -> None:
     audit = Audit(premises.home.folder / "audit.db")
     crow.provide(AUDIT, audit)
     crow.provide(AUDIT_LOG, audit)
-    crow.provide(INBOUND, inbound_of(crow, crow.service(REGISTRY), premises, audit, crow.settings(Settings)))
+    registry = crow.service(REGISTRY)
+    crow.provide(INBOUND, inbound_of(crow, registry, premises, audit, crow.settings(Settings)))
+    instance_key = bytes.fromhex(premises.keyring.identity.instance_key)
+    outbound = Outbound(crow, registry, instance_key, audit)
+    crow.provide(OUTBOUND, outbound)
+    crow.provide(FEDERATION, outbound)
 
 
 @hookimpl
@@ -37,6 +47,19 @@ def register_settings(crow: Crow) -> type[Settings]:
 @hookimpl
 def register_tables(crow: Crow) -> Tables:
     return Tables(migrations=schema.MIGRATIONS)
+
+
+@hookimpl
+def register_server(crow: Crow) -> FastMCP:
+    from crow_plugins.federation.searching import FederatedSearch
+    from crow_plugins.federation.tools import federation_tools
+
+    premises, registry, outbound = crow.service(PREMISES), crow.service(REGISTRY), crow.service(OUTBOUND)
+
+    async def local(arguments: Data) -> object:
+        return (await premises.server.call_tool("crow_search", dict(arguments))).structured_content
+
+    return federation_tools(registry, outbound, FederatedSearch(crow, registry, outbound, local))
 
 
 @hookimpl
@@ -59,5 +82,6 @@ def register_checks(crow: Crow) -> Sequence[Check]:
 
 @hookimpl
 async def shutdown(crow: Crow) -> None:
+    await crow.service(OUTBOUND).close()
     await asyncio.to_thread(crow.service(AUDIT).close)
     await asyncio.to_thread(crow.service(INBOUND).uses.close)

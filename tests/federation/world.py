@@ -147,7 +147,10 @@ class House:
 
 @asynccontextmanager
 async def served(app: Any) -> AsyncGenerator[str, None]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    # The protocol said outright: asyncio turns Nagle's delay off only where it sees TCP.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(256)
         config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from crow_hooks import REGISTRY, Credentials, Crow, KnownInstance, NotFound, Status, hookimpl
 
@@ -33,6 +34,9 @@ class SmallRegistry:
 
     def seen(self, instance_id: str, status: Status) -> None:
         self.contacts.append((instance_id, status))
+
+    def revoke(self, instance_id: str, passphrase: str | None) -> None:
+        self.known[instance_id] = replace(self.known[instance_id], revoked=True)
 
 
 @hookimpl

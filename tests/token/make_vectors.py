@@ -99,6 +99,7 @@ def encodings() -> list[Vector]:
         "another signature": f"{HEADER}.{CLAIMS}.{tampered}",
         "longer than any token": f"{HEADER}.{CLAIMS}{'A' * 1024}.{SIGNATURE}",
         "two tokens": f"{GOOD},{GOOD}",
+        "rightly signed and too long": signed(HEADER, decoded(CLAIMS)[:-1] + b',"x":"' + b"x" * 600 + b'"}'),
     }
     return [
         *(vector(name, "invalid_token", bearer(text)) for name, text in bad.items()),

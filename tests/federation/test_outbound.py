@@ -1,0 +1,185 @@
+"""Calls to other instances, over real gateways: answered, refused, unreachable, hung, and merged into one search."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from asyncio import to_thread
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastmcp import Client
+
+from crow_hooks import FEDERATION, CallAnswer, CallFailure
+from crow_plugins.federation.audit import AUDIT
+from crow_plugins.federation.breaker import FAILURES_MAX, FIRST_SECONDS, Breaker
+from crow_plugins.files import make_private_folder
+from crow_plugins.keyring import Keyring
+from crow_plugins.registry import OWN
+from tests.replicator.gateways import Instance, open_instance, serving
+
+pytestmark = pytest.mark.anyio
+SEED = b"\x0d" * 32
+# What they hold is not to be equal here.
+MANIFEST = '[[plugin]]\nname = "replicator"\nenabled = false\n'
+
+
+def make_home(folder: Path, name: str) -> Path:
+    home = folder / name
+    make_private_folder(home)
+    Keyring.create(home, name=name, role="home", now=int(time.time()), seed=SEED)
+    (home / "plugin_manifest.toml").write_text(MANIFEST)
+    return home
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[dict[str, Instance]]:
+    instances = {name: open_instance(make_home(tmp_path, name)) for name in ("grackle", "swan", "heron")}
+    yield instances
+    for each in instances.values():
+        each.host.close()
+
+
+@asynccontextmanager
+async def chain(made: dict[str, Instance]) -> AsyncIterator[list[Instance]]:
+    """All three serving, and all known to all."""
+    async with AsyncExitStack() as stack:
+        instances = [await stack.enter_async_context(serving(each)) for each in made.values()]
+        for one in instances:
+            for other in instances:
+                if one is not other:
+                    await to_thread(know, one, other, other.url)
+        yield instances
+
+
+def know(one: Instance, other: Instance, url: str) -> None:
+    from crow_plugins.identity import certificate
+
+    identity = other.host.keyring.identity
+    shown = certificate.read(identity.certificate, bytes.fromhex(identity.chain))
+    one.host.services.find("tests", OWN).keep(shown, identity.certificate.encode(), url, None)
+
+
+def federation(instance: Instance) -> Any:
+    return instance.host.services.find("tests", FEDERATION)
+
+
+async def call_tool(asked: Instance, name: str, /, **arguments: Any) -> dict[str, Any]:
+    async with Client(asked.host.server) as client:
+        result = await client.call_tool(name, arguments)
+    structured: dict[str, Any] | None = result.structured_content
+    assert structured is not None
+    return structured
+
+
+async def test_a_tool_of_another_instance_answers(made: dict[str, Instance]) -> None:
+    async with chain(made) as (grackle, swan, _):
+        await swan.remember("tax notes of swan")
+        outcome = await federation(grackle).call(swan.host.instance.id, "crow_search_memories", {"query": "tax"})
+        assert isinstance(outcome, CallAnswer)
+        assert outcome.structured is not None
+        assert "tax notes of swan" in json.dumps(dict(outcome.structured))
+        answer = await call_tool(
+            grackle, "crow_call_instance", instance="swan", tool="crow_search_memories", arguments={"query": "tax"}
+        )
+        assert answer["structured"]["items"][0]["content"] == "tax notes of swan"
+        tools = await call_tool(grackle, "crow_list_instance_tools", instance="swan")
+        assert "crow_search" in {tool["name"] for tool in tools["items"]}
+        assert "crow_store_memory" not in {tool["name"] for tool in tools["items"]}
+
+
+async def test_what_is_not_exposed_is_refused_and_written_down_on_both_sides(made: dict[str, Instance]) -> None:
+    async with chain(made) as (grackle, swan, _):
+        outcome = await federation(grackle).call(swan.host.instance.id, "crow_store_memory", {"content": "x"})
+        assert isinstance(outcome, CallFailure)
+        assert outcome.code == "refused"
+        assert "not open to your instance" in outcome.reason
+        for instance, direction in ((grackle, "outbound"), (swan, "inbound")):
+            audit = instance.host.services.find("tests", AUDIT)
+            await to_thread(audit.flush)
+            assert (direction, "crow_store_memory") in [
+                (row.direction, row.tool) for row in await to_thread(audit.newest, 10)
+            ]
+        assert swan.contents is not None
+        assert await to_thread(swan.contents) == []
+
+
+async def test_a_search_asks_everybody_at_once_and_one_that_is_down_costs_its_line(made: dict[str, Instance]) -> None:
+    async with chain(made) as (grackle, swan, heron):
+        await grackle.remember("tax notes of grackle")
+        await swan.remember("tax notes of swan")
+        await heron.remember("tax notes of heron")
+        found = await call_tool(grackle, "crow_federated_search", query="tax notes")
+        assert {hit["snippet"].replace("**", "") for hit in found["items"]} == {
+            f"tax notes of {name}" for name in ("grackle", "swan", "heron")
+        }
+        assert found["complete"] is True
+        await to_thread(know, grackle, heron, "http://127.0.0.1:9")
+        found = await call_tool(grackle, "crow_federated_search", query="tax notes")
+        assert {report["name"]: report["status"] for report in found["instances"]} == {
+            "grackle": "ok",
+            "swan": "ok",
+            "heron": "unreachable",
+        }
+        assert found["complete"] is False
+
+
+async def test_one_that_hangs_is_given_up_in_time_and_delays_nobody(made: dict[str, Instance]) -> None:
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(swallow, "127.0.0.1", 0)
+    async with server, chain(made) as (grackle, swan, heron):
+        await swan.remember("tax")
+        await to_thread(know, grackle, heron, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        began = time.monotonic()
+        found = await call_tool(grackle, "crow_federated_search", query="tax", timeout_seconds=1.5)
+        assert time.monotonic() - began < 3
+        statuses = {report["name"]: report["status"] for report in found["instances"]}
+        assert (statuses["swan"], statuses["heron"]) == ("ok", "timed_out")
+        assert len(found["items"]) == 1
+
+
+async def test_an_address_that_leads_to_another_instance_is_not_believed(made: dict[str, Instance]) -> None:
+    async with chain(made) as (grackle, swan, heron):
+        await to_thread(know, grackle, heron, swan.url)
+        outcome = await federation(grackle).call(heron.host.instance.id, "crow_search", {"query": "x"})
+        assert isinstance(outcome, CallFailure)
+        assert outcome.code in ("not_proven", "refused")
+
+
+async def test_who_has_no_address_or_is_revoked_is_not_called(made: dict[str, Instance]) -> None:
+    async with chain(made) as (grackle, swan, heron):
+        registry = grackle.host.services.find("tests", OWN)
+        await to_thread(registry.revoke, heron.host.instance.id, None)
+        outcome = await federation(grackle).call(heron.host.instance.id, "crow_search", {"query": "x"})
+        assert (outcome.code, isinstance(outcome, CallFailure)) == ("revoked", True)
+        assert json.dumps(outcome.reason)
+        assert replace(outcome, code="x").code == "x"
+        assert swan.url
+
+
+def test_a_breaker_opens_after_five_failures_and_lets_one_try_after_a_while() -> None:
+    now = [0.0]
+    breaker = Breaker(lambda: now[0])
+    for _ in range(FAILURES_MAX):
+        assert breaker.may_call()
+        breaker.failed()
+    assert not breaker.may_call()
+    now[0] = FIRST_SECONDS
+    assert breaker.may_call()
+    assert not breaker.may_call()
+    breaker.failed()
+    now[0] += FIRST_SECONDS
+    assert not breaker.may_call()
+    now[0] += FIRST_SECONDS
+    assert breaker.may_call()
+    breaker.worked()
+    assert breaker.may_call()
+    assert breaker.may_call()
