@@ -35,9 +35,7 @@ def bookkeeping_of(crow: Crow, table: str) -> frozenset[str]:
 
 
 def _changed(side: Data, base: Data, bookkeeping: Collection[str]) -> dict[str, object]:
-    return {
-        name: value for name, value in side.items() if name not in bookkeeping and not _same(value, base.get(name))
-    }
+    return {name: value for name, value in side.items() if name not in bookkeeping and not _same(value, base.get(name))}
 
 
 def _same(one: object, other: object) -> bool:
