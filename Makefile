@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := $(VENV)/.peers
 DEMO := demo-data
 PORT ?= 3001
 
@@ -19,7 +20,11 @@ $(READY): pyproject.toml
 run: $(READY)
 	@$(BIN)/crow serve --port $(PORT)
 
-test: $(READY)
+$(PEERS): tests/peers.sh tests/interop/package-lock.json $(READY)
+	@tests/peers.sh
+	@touch $(PEERS)
+
+test: $(READY) $(PEERS)
 	$(BIN)/python -m pytest
 
 check: $(READY)
@@ -38,4 +43,4 @@ demo-data: $(READY)
 	@echo "Try: $(BIN)/crow search --home $(DEMO)/home text editor"
 
 clean:
-	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) tests/interop/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
