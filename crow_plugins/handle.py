@@ -125,12 +125,10 @@ def validated(model: type[Settings], plugin: Plugin) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        sentence = f"plugin {plugin.name}: setting {key}: {first['msg']}"
-        raise ManifestError(plugin.at(f"settings.{key}"), sentence) from error
+        raise ManifestError(plugin.place, f"plugin {plugin.name}: setting {key}: {first['msg']}") from error
 
 
 def refuse_unknown_settings(plugin: Plugin, known: Collection[str]) -> None:
     for key in plugin.settings:
         if key not in known:
-            sentence = f"plugin {plugin.name}: unknown setting {key}{nearest(key, known)}"
-            raise ManifestError(plugin.at(f"settings.{key}"), sentence)
+            raise ManifestError(plugin.place, f"plugin {plugin.name}: unknown setting {key}{nearest(key, known)}")
