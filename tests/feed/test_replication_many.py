@@ -186,7 +186,7 @@ class Unlucky(Side):
 
     def store(self, feed: Feed, batch: Batch) -> None:
         assert self.chosen is not None
-        if self.storing and self.chosen.random() < 0.3:
+        if self.storing and self.chosen.random() < 0.7:
             raise RolledBack
         super().store(feed, batch)
 
@@ -204,7 +204,7 @@ class Unlucky(Side):
         except RolledBack:
             self._roll_back(before)
             return
-        if not self.storing and self.chosen.random() < 0.3:
+        if not self.storing and self.chosen.random() < 0.7:
             self.session.rolled_back()
             self._roll_back(before)
             return
