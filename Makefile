@@ -20,7 +20,7 @@ $(READY): pyproject.toml
 run: $(READY)
 	@$(BIN)/crow serve --port $(PORT)
 
-$(PEERS): tests/peers.sh tests/interop/package-lock.json $(READY)
+$(PEERS): tests/peers.sh tests/interop/package-lock.json tests/nest/package-lock.json $(READY)
 	@tests/peers.sh
 	@touch $(PEERS)
 
@@ -43,4 +43,4 @@ demo-data: $(READY)
 	@echo "Try: $(BIN)/crow search --home $(DEMO)/home text editor"
 
 clean:
-	rm -rf $(VENV) $(DEMO) tests/interop/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) tests/interop/node_modules tests/nest/node_modules tests/nest/shots .pytest_cache .mypy_cache .ruff_cache .hypothesis

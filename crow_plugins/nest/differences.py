@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["same", "gone", "new"]
+ROWS_MAX, COLUMNS = 14, 90
 WORDS_MAX = 4000  # on both sides together; longer texts are shown whole, since comparing them takes seconds
 
 _WORD = re.compile(r"\s+|\w+|[^\w\s]")
@@ -39,6 +40,12 @@ class FieldDifference:
     changed_by: Literal["local", "remote", "both"] | None
     is_json: bool
 
+    @property
+    def rows(self) -> int:
+        """How high a text area should be for the longer side."""
+        longer = max(self.local_text, self.remote_text, key=len)
+        return min(ROWS_MAX, longer.count("\n") + len(longer) // COLUMNS + 1)
+
 
 def differences(
     local: Mapping[str, object], remote: Mapping[str, object], base: Mapping[str, object] | None
@@ -46,6 +53,11 @@ def differences(
     """The fields that differ, in the order in which the row has them."""
     names = [*local, *(name for name in remote if name not in local)]
     return [_field(name, local, remote, base) for name in names if local.get(name) != remote.get(name)]
+
+
+def alike(local: Mapping[str, object], remote: Mapping[str, object]) -> list[tuple[str, str]]:
+    """The fields that both sides have alike, so that a person sees what row it is."""
+    return [(name, shown(value)) for name, value in local.items() if name in remote and remote[name] == value]
 
 
 def shown(value: object) -> str:

@@ -6,8 +6,10 @@ from typing import Any
 
 from fastmcp.exceptions import FastMCPError
 
-from crow_hooks import CrowError
+from crow_hooks import REGISTRY, Crow, CrowError, Summary
 from crow_plugins.premises import Premises
+
+COUNTED = ("memory_categories", "projects")  # the kinds of summaries that say how much an instance keeps
 
 
 class Failed(CrowError):
@@ -31,8 +33,8 @@ class PluginOff(CrowError):
 class House:
     """Calls tools in this process."""
 
-    def __init__(self, premises: Premises) -> None:
-        self._premises = premises
+    def __init__(self, crow: Crow, premises: Premises) -> None:
+        self._crow, self._premises = crow, premises
 
     def require(self, plugin: str) -> None:
         """Raises `PluginOff`."""
@@ -51,3 +53,25 @@ class House:
             raise Failed(str(error)) from error
         answer = result.structured_content
         return dict(answer) if answer is not None else {}
+
+    async def sync_status(self) -> dict[str, Any]:
+        """What the sync tool answers; empty where the replicator is off."""
+        return await self.call("crow_sync_status") if self.has("replicator") else {}
+
+    async def tools(self) -> dict[str, bool]:
+        """The tools there are by name, and whether each can write."""
+        listed = await self._premises.server.list_tools()
+        return {tool.name: not (tool.annotations and tool.annotations.read_only_hint) for tool in listed}
+
+    def summaries(self) -> list[Summary]:
+        """What the plugins that are on say of this instance."""
+        found = self._premises.contributions("register_summary", Summary)
+        return [summary for plugin, summary in found if self.has(plugin) and summary.kind in COUNTED]
+
+    def names(self) -> dict[str, str]:
+        """What the instances are called here, by id, this one first; not only those that are listed."""
+        named = {self._crow.instance.id: self._crow.instance.name}
+        if self.has("registry"):
+            others = self._crow.service(REGISTRY).others()
+            named |= {other.instance.id: other.instance.name for other in others}
+        return named

@@ -6,7 +6,7 @@ What changed is not said; a page knows best how to show itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from starlette.responses import Response, StreamingResponse
@@ -21,9 +21,14 @@ BUSY = 503
 
 
 class Live:
-    def __init__(self, database: Path, besides: Callable[[], object]) -> None:
-        """`besides` gives what is looked at beside the database: who is connected, which plugins are on."""
-        self._log, self._besides = database.with_name(f"{database.name}-wal"), besides
+    """Tells the open pages; `sample` runs at every look, so that what is measured is measured while somebody looks."""
+
+    def __init__(
+        self, databases: Sequence[Path], besides: Callable[[], object], sample: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`besides` gives what is looked at beside the databases: who is connected, which plugins are on."""
+        self._logs = [path.with_name(f"{path.name}-wal") for path in databases]
+        self._besides, self._sample = besides, sample
         self._streams = 0
 
     async def stream(self, visit: Visit) -> Response:
@@ -42,16 +47,22 @@ class Live:
                 now = self._stamp()
                 if now != seen:
                     seen, silent = now, 0.0
+                    await self._sample()
                     yield "event: changed\ndata: 1\n\n"
                 elif silent >= SILENCE_SECONDS:
                     silent = 0.0
+                    await self._sample()
                     yield ": still here\n\n"
         finally:
             self._streams -= 1
 
-    def _stamp(self) -> tuple[object, object]:
-        try:
-            status = self._log.stat()
-        except OSError:
-            return None, self._besides()
-        return (status.st_size, status.st_mtime_ns), self._besides()
+    def _stamp(self) -> tuple[object, ...]:
+        return (*(_written(log) for log in self._logs), self._besides())
+
+
+def _written(log: Path) -> tuple[int, int] | None:
+    try:
+        status = log.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from functools import partial
 
@@ -11,14 +12,16 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from crow_hooks import REPLICATION, Crow, NestPage, NotFound
+from crow_hooks import REPLICATION, Crow, CrowError, NestPage, NotFound
 from crow_plugins.nest import conflicts, instances, plugins, records, sync, tokens
 from crow_plugins.nest.access import Access
-from crow_plugins.nest.house import House
+from crow_plugins.nest.house import House, PluginOff
 from crow_plugins.nest.live import Live
 from crow_plugins.nest.login import START, Login
 from crow_plugins.nest.web import HERE, ROOT, Visit, Web, redirect
 from crow_plugins.premises import Premises
+
+log = logging.getLogger(__name__)
 
 OURS = [
     (instances.PAGE, "Instances"),
@@ -64,19 +67,24 @@ def _signing_in(web: Web) -> list[BaseRoute]:
 
 
 def _ours(crow: Crow, premises: Premises, web: Web) -> list[BaseRoute]:
-    house = House(premises)
+    house = House(crow, premises)
     view, action = web.view, partial(_action, web)
     about = instances.Instances(crow, web, house)
-    settling = conflicts.Conflicts(web, house)
+    settling = conflicts.Conflicts(crow, web, house, premises)
     progress = sync.Sync(crow, web, house)
     switches = plugins.Plugins(web, premises)
     kept = records.Records(crow, web, house)
     grants = tokens.Tokens(crow, web)
-    live = Live(premises.home.database, lambda: (_connected(crow), _enabled(premises)))
+    databases = [premises.home.database, premises.home.folder / "audit.db"]
+    live = Live(databases, lambda: (_connected(crow), _enabled(premises)), progress.sample)
     return [
         Route(instances.PAGE, view(about.show)),
         action(f"{instances.PAGE}/register", about.register),
+        Route(instances.PAGE + "/{id}", view(about.one)),
         action(instances.PAGE + "/{id}/check", about.check),
+        action(instances.PAGE + "/{id}/sync", about.sync),
+        action(instances.PAGE + "/{id}/update", about.update),
+        action(instances.PAGE + "/{id}/exposure", about.expose),
         action(instances.PAGE + "/{id}/remove", about.remove),
         Route(instances.PAGE + "/{id}/revoke", view(about.ask_to_revoke)),
         action(instances.PAGE + "/{id}/revoke", about.revoke),
@@ -99,16 +107,30 @@ def _ours(crow: Crow, premises: Premises, web: Web) -> list[BaseRoute]:
 
 def _theirs(crow: Crow, premises: Premises, web: Web, plugin: str, page: NestPage) -> BaseRoute:
     """A page of another plugin: its template, with what its own function says."""
-    web.add_templates(page.templates)
-    handle = premises.handle(plugin)
+    handle, templates = premises.handle(plugin), web.templates_in(page.templates)
 
     async def show(visit: Visit) -> Response:
         if not premises.is_enabled(plugin):
-            raise NotFound(f"the plugin {plugin} is off on this machine; switch it on under Plugins")
-        context = dict(await asyncio.to_thread(page.context, handle))
-        return web.shown(visit, page.template, title=page.title, **context)
+            raise PluginOff(plugin)
+        try:
+            template = templates.get_template(page.template)
+            return web.shown(visit, template, title=page.title, **await asyncio.to_thread(page.context, handle))
+        except CrowError:
+            raise
+        except Exception as error:  # other people's code
+            log.exception("page failed plugin=%s path=%s", plugin, page.path)
+            raise BrokenPage(plugin, page.title) from error
 
     return Route(f"{ROOT}/{page.path.strip('/')}", web.view(show))
+
+
+class BrokenPage(CrowError):
+    """A plugin's page cannot be made."""
+
+    code = "broken_page"
+
+    def __init__(self, plugin: str, title: str) -> None:
+        super().__init__(f"the page {title} of the plugin {plugin} could not be made; the log says why: crow logs")
 
 
 def _action(web: Web, path: str, handler: object) -> BaseRoute:

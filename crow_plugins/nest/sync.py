@@ -3,46 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import deque
-from itertools import pairwise
 
 from starlette.responses import Response
 
 from crow_hooks import REPLICATION, Crow
+from crow_plugins.nest import remarks
 from crow_plugins.nest.house import House
+from crow_plugins.nest.instances import said_of
+from crow_plugins.nest.remarks import Remark
+from crow_plugins.nest.throughput import Throughput
 from crow_plugins.nest.web import ROOT, Visit, Web, redirect
 
 PAGE = f"{ROOT}/sync"
-SAMPLES, SAMPLE_SECONDS = 60, 5.0
-WIDTH, HEIGHT = 240, 40
-
-
-class Throughput:
-    """Entries applied and written, sampled every few seconds, for a small drawing."""
-
-    def __init__(self) -> None:
-        self._samples: deque[tuple[float, int]] = deque(maxlen=SAMPLES)
-
-    def add(self, entries: int) -> None:
-        now = time.monotonic()
-        if not self._samples or now - self._samples[-1][0] >= SAMPLE_SECONDS:
-            self._samples.append((now, entries))
-
-    @property
-    def rates(self) -> list[float]:
-        """Entries a second between two samples."""
-        samples = list(self._samples)
-        return [max(0.0, (later[1] - earlier[1]) / (later[0] - earlier[0])) for earlier, later in pairwise(samples)]
-
-    @property
-    def points(self) -> str:
-        """The same as points of a line."""
-        rates = self.rates or [0.0]
-        highest = max(rates) or 1.0
-        step = WIDTH / max(1, SAMPLES - 1)
-        heights = [HEIGHT - 2 - (HEIGHT - 4) * rate / highest for rate in rates]
-        return " ".join(f"{number * step:.1f},{height:.1f}" for number, height in enumerate(heights))
 
 
 class Sync:
@@ -52,12 +24,27 @@ class Sync:
 
     async def show(self, visit: Visit) -> Response:
         self._house.require("replicator")
-        status = await self._house.call("crow_sync_status")
-        self.throughput.add(sum(feed["applied"] for feed in status["feeds"]))
-        waiting = await asyncio.to_thread(self._crow.service(REPLICATION).troubles)
-        return self._web.shown(visit, "sync.html", state=status, throughput=self.throughput, troubles=waiting)
+        status = await self._house.sync_status()
+        self._add(status["feeds"])
+        found = remarks.of_sync(status) or [Remark("good", "Everything that was heard of is here")]
+        return self._web.shown(
+            visit,
+            "sync.html",
+            state_of=status,
+            remarks=found,
+            names=self._house.names(),
+            throughput=self.throughput.drawn(),
+            troubles=await asyncio.to_thread(self._crow.service(REPLICATION).troubles),
+        )
 
     async def now(self, visit: Visit) -> Response:
         progress = await self._house.call("crow_sync_now", wait_seconds=5.0)
-        done = "Everything is here" if progress["complete"] else f"{progress['remaining']} entries are still to come"
-        return redirect(PAGE, done)
+        return redirect(PAGE, said_of(progress))
+
+    async def sample(self) -> None:
+        """Look how far the feeds are, for the drawing; called now and then while a page is open."""
+        if self._house.has("replicator"):
+            self._add((await self._house.sync_status())["feeds"])
+
+    def _add(self, feeds: list[dict[str, int]]) -> None:
+        self.throughput.add(sum(feed["applied"] for feed in feeds))

@@ -10,20 +10,20 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, Template
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from crow_hooks import Crow, CrowError
 from crow_plugins.nest import wording
 from crow_plugins.nest.access import Access, Session
+from crow_plugins.nest.house import PluginOff
 
 ROOT = "/nest"
-COOKIE = "crow_nest"
-BODY_BYTES_MAX = 512 * 1024
+BODY_BYTES_MAX = 1024 * 1024  # a merge of the largest row, as forms spell it
 FIELDS_MAX = 200
 HERE = Path(__file__).parent
 
@@ -38,6 +38,7 @@ HEADERS = {
 }
 
 Form = Mapping[str, str]
+Asks = Literal["nothing", "password", "address"]
 
 
 class BadForm(CrowError):
@@ -73,16 +74,23 @@ class Web:
     def __init__(self, crow: Crow, access: Access, name: str, links: Callable[[], list[tuple[str, str]]]) -> None:
         """`name` is the instance's; `links` are the pages, as pairs of path and title."""
         self._crow, self.access, self._name, self._links = crow, access, name, links
-        self.templates = Environment(loader=ChoiceLoader([FileSystemLoader(HERE / "templates")]), autoescape=True)
+        # Cookies know no ports: two gateways on one machine must not sign each other's browsers out.
+        self.cookie = f"crow_nest_{crow.instance.id[:8]}"
+        self._ours = FileSystemLoader(HERE / "templates")
+        self.templates = Environment(loader=self._ours, autoescape=True)
         self.templates.filters.update(
-            number=wording.number, exact=wording.exact, size=wording.size, path=lambda text: quote(str(text), safe="")
+            number=wording.number,
+            exact=wording.exact,
+            iso=wording.iso,
+            called=wording.called,
+            settled=wording.settled,
+            path=lambda text: quote(str(text), safe=""),
         )
         self.templates.globals.update(plural=wording.plural)
 
-    def add_templates(self, folder: Path) -> None:
-        loader = self.templates.loader
-        assert isinstance(loader, ChoiceLoader)
-        loader.loaders = [*loader.loaders, FileSystemLoader(folder)]
+    def templates_in(self, folder: Path) -> Environment:
+        """A plugin's own templates; they may extend `page.html` and use `parts.html` of ours."""
+        return self.templates.overlay(loader=ChoiceLoader([FileSystemLoader(folder), self._ours]))
 
     def view(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         """A page for those who are signed in; others are led to the login."""
@@ -105,15 +113,15 @@ class Web:
             try:
                 form = await posted(request)
             except BadForm as error:
-                return self.page(request, "message.html", 400, session=session, sentence=str(error))
+                return self._refused(request, 400, session, error)
             if not from_here(request) or form.get("form_key") != session.form_key:
-                return self.page(request, "message.html", 403, session=session, sentence=str(BadForm()))
+                return self._refused(request, 403, session, BadForm())
             return await self._answered(handler, Visit(request, session, form))
 
         return endpoint
 
     def page(
-        self, request: Request, template: str, status: int = 200, *, session: Session | None, **context: Any
+        self, request: Request, template: str | Template, status: int = 200, *, session: Session | None, **context: Any
     ) -> HTMLResponse:
         now = self._crow.now()
         text = self.templates.get_template(template).render(
@@ -121,7 +129,6 @@ class Web:
             links=self._links() if session else [],
             here=request.url.path,
             form_key=session.form_key if session else "",
-            fresh=session.fresh if session else False,
             now=now,
             ago=lambda at: wording.ago(at, now),
             done=request.query_params.get("done"),
@@ -129,17 +136,29 @@ class Web:
         )
         return HTMLResponse(text, status, headers=HEADERS)
 
-    def shown(self, visit: Visit, template: str, **context: Any) -> HTMLResponse:
+    def shown(self, visit: Visit, template: str | Template, **context: Any) -> HTMLResponse:
         return self.page(visit.request, template, session=visit.session, **context)
+
+    async def asks(self, visit: Visit) -> Asks:
+        """What a dangerous act asks for: nothing soon after signing in; else the password, where one is set."""
+        if visit.session.fresh:
+            return "nothing"
+        return "password" if await asyncio.to_thread(self.access.has_password) else "address"
+
+    def _refused(self, request: Request, status: int, session: Session, error: CrowError) -> Response:
+        back = came_from(request)
+        return self.page(request, "message.html", status, session=session, sentence=str(error), back=back)
 
     async def _answered(self, handler: Handler, visit: Visit) -> Response:
         try:
             return await handler(visit)
+        except PluginOff as error:  # nothing went wrong: this is what the page has to say
+            return self.shown(visit, "off.html", sentence=str(error))
         except CrowError as error:
-            return self.page(visit.request, "message.html", 409, session=visit.session, sentence=str(error))
+            return self._refused(visit.request, 409, visit.session, error)
 
     async def _session(self, request: Request) -> Session | None:
-        return await asyncio.to_thread(self.access.session, request.cookies.get(COOKIE), browser(request))
+        return await asyncio.to_thread(self.access.session, request.cookies.get(self.cookie), browser(request))
 
 
 def redirect(path: str, done: str | None = None) -> RedirectResponse:
@@ -159,6 +178,16 @@ def from_here(request: Request) -> bool:
         return False
     origin = request.headers.get("origin")
     return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+
+
+def ours(path: str | None) -> str | None:
+    """The path, if it is one of a page of ours; a link may say any."""
+    return path if path and path.startswith(f"{ROOT}/") and "\\" not in path and ".." not in path else None
+
+
+def came_from(request: Request) -> str:
+    """The page on which a form was filled in, as far as the browser says."""
+    return ours(urlsplit(request.headers.get("referer", "")).path) or f"{ROOT}/"
 
 
 async def posted(request: Request) -> Form:

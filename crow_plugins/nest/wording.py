@@ -1,8 +1,18 @@
-"""Times, sizes and numbers as people read them."""
+"""Times, sizes, numbers and what stands for a row, as people read them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+
+TITLES = ("content", "title", "name", "key", "text")  # the fields that say best what a row is
+SETTLED = {
+    "local": "settled: this version was kept",
+    "remote": "settled: the other version was taken",
+    "merge": "settled: both were merged",
+    "superseded": "over: the row was written anew",
+    "identical": "over: both became the same",
+}
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
@@ -24,6 +34,11 @@ def exact(at: int | None) -> str:
     return "" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def iso(at: int) -> str:
+    """As machines read it."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def number(value: int) -> str:
     """With a thin space between thousands: 12 345."""
     return f"{value:,}".replace(",", "\u202f")
@@ -41,6 +56,17 @@ def size(count: int) -> str:
             break
         value /= 1024
     return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+
+
+def called(row: Mapping[str, object]) -> str:
+    """What stands for a row in a list: its most telling field on one line, else its id."""
+    data = row["local"]
+    told = (data.get(name) for name in TITLES) if isinstance(data, Mapping) else ()
+    return next((" ".join(text.split()) for text in told if isinstance(text, str) and text.strip()), str(row["row_id"]))
+
+
+def settled(resolution: str) -> str:
+    return SETTLED.get(resolution, resolution)
 
 
 def _span(seconds: int) -> str:

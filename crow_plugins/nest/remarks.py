@@ -1,0 +1,75 @@
+"""Whether everything is in sync, in a few sentences: what a person came to see, each with where to settle it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from crow_plugins.nest.wording import number, plural
+
+NAMES_MAX = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One sentence on how things are, and the page that says more."""
+
+    tone: Literal["good", "warn", "bad"]
+    text: str
+    link: str | None = None
+
+
+def of_instances(rows: Sequence[Mapping[str, Any]], status: Mapping[str, Any]) -> list[Remark]:
+    """`rows` are the registry's, `status` is what the sync tool answers; empty where that plugin is off."""
+    others = [row for row in rows if not row["own"] and not row["revoked"]]
+    found = [*of_sync(status), *_conflicts(status.get("open_conflicts", 0)), *_away(others)]
+    if found:
+        return found
+    if not others:
+        return [Remark("good", "Everything is on this machine, the only one so far")]
+    return [Remark("good", "Everything is in sync" if status else "Every machine answers")]
+
+
+def of_sync(status: Mapping[str, Any]) -> list[Remark]:
+    """What is not well with the feeds; empty when all is."""
+    feeds = status.get("feeds", [])
+    suspect = status.get("suspect")
+    found = [Remark("bad", f"This machine does not append to its feed now: {suspect}")] if suspect else []
+    behind = [feed for feed in feeds if feed["behind"]]
+    found += [
+        Remark("warn", f"{plural(feed['behind'], 'entry', 'entries')} of {feed['name']} still to come", "/nest/sync")
+        for feed in behind[:NAMES_MAX]
+    ]
+    if len(behind) > NAMES_MAX:
+        found.append(Remark("warn", f"{number(len(behind) - NAMES_MAX)} more feeds are behind", "/nest/sync"))
+    if frozen := _names(feed["name"] for feed in feeds if feed["frozen"]):
+        found.append(Remark("bad", f"The feed of {frozen} is frozen: it has two histories", "/nest/sync"))
+    parked, refused = (sum(feed[what] for feed in feeds) for what in ("parked", "rejected"))
+    if parked:
+        found.append(Remark("warn", f"{plural(parked, 'entry waits', 'entries wait')} to be applied", "/nest/sync"))
+    if refused:
+        found.append(Remark("bad", f"{plural(refused, 'entry was', 'entries were')} refused", "/nest/sync"))
+    return found
+
+
+def _conflicts(count: int) -> list[Remark]:
+    if not count:
+        return []
+    return [Remark("warn", f"{plural(count, 'conflict waits', 'conflicts wait')} for you", "/nest/conflicts")]
+
+
+def _away(others: Sequence[Mapping[str, Any]]) -> list[Remark]:
+    found = []
+    if offline := _names(row["name"] for row in others if row["status"] == "offline"):
+        found.append(Remark("warn", f"No answer from {offline}"))
+    if never := _names(row["name"] for row in others if row["status"] == "unknown"):
+        found.append(Remark("warn", f"Not heard from yet: {never}"))
+    return found
+
+
+def _names(names: Iterable[str]) -> str:
+    """The first few, and how many more."""
+    listed = list(names)
+    more = len(listed) - NAMES_MAX
+    return ", ".join(listed[:NAMES_MAX]) + (f" and {number(more)} more" if more > 0 else "")
