@@ -6,7 +6,19 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crow_hooks import AUDIT_LOG, FEDERATION, REGISTRY, Check, Command, Crow, Data, ServiceKey, Tables, hookimpl
+from crow_hooks import (
+    AUDIT_LOG,
+    EXPOSURE,
+    FEDERATION,
+    REGISTRY,
+    Check,
+    Command,
+    Crow,
+    Data,
+    ServiceKey,
+    Tables,
+    hookimpl,
+)
 from crow_plugins.federation import schema
 from crow_plugins.federation.audit import AUDIT, Audit
 from crow_plugins.federation.checks import checks
@@ -32,7 +44,9 @@ def setup(crow: Crow) -> None:
     crow.provide(AUDIT, audit)
     crow.provide(AUDIT_LOG, audit)
     registry = crow.service(REGISTRY)
-    crow.provide(INBOUND, inbound_of(crow, registry, premises, audit, crow.settings(Settings)))
+    inbound = inbound_of(crow, registry, premises, audit, crow.settings(Settings))
+    crow.provide(INBOUND, inbound)
+    crow.provide(EXPOSURE, inbound.exposure)
     instance_key = bytes.fromhex(premises.keyring.identity.instance_key)
     outbound = Outbound(crow, registry, instance_key, audit)
     crow.provide(OUTBOUND, outbound)

@@ -185,15 +185,15 @@ class Audit:
             )
             return [Call(*row) for row in found]
 
-    def newest(self, limit: int, before: int | None = None) -> list[AuditRow]:
+    def newest(self, limit: int, before: int | None = None, peer: str | None = None) -> list[AuditRow]:
         """The newest rows first, as the contract has them. Database work. Raises `AuditUnavailable`."""
         with self._reading() as db:
             if db is None:
                 return []
             found = db.execute(
                 "SELECT seq, time, direction, peer, tool, decision, status, milliseconds FROM calls "
-                "WHERE ?1 IS NULL OR seq < ?1 ORDER BY seq DESC LIMIT ?2",
-                (before, limit),
+                "WHERE (?1 IS NULL OR seq < ?1) AND (?3 IS NULL OR peer = ?3) ORDER BY seq DESC LIMIT ?2",
+                (before, limit, peer),
             )
             return [AuditRow(seq, time / 1000, *rest) for seq, time, *rest in found]
 

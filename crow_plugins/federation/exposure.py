@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from crow_hooks import Crow, Invalid
+from crow_hooks import Crow, Invalid, OpenTool
 
 EVERYBODY = ""
 EVERYTHING = "*"
@@ -49,6 +50,18 @@ class Exposed:
         word = self._nearest(tool)
         return word is not None and word.allowed and word.writes and tool not in NEVER
 
+    def said(self) -> list[OpenTool]:
+        """What counts for every tool that is named anywhere, by name."""
+        named = (self.setting | {word.tool for word in self.words.values()}) - NEVER
+        return [self._said(tool) for tool in sorted(named)]
+
+    def _said(self, tool: str) -> OpenTool:
+        word = self._nearest(tool)
+        if word is None:
+            return OpenTool(tool, tool in self.setting, False, "setting")
+        said_for: Literal["every instance", "this instance"] = "this instance" if word.instance_id else "every instance"
+        return OpenTool(tool, word.allowed, word.writes, said_for)
+
     def _nearest(self, tool: str) -> Word | None:
         places = [(who, what) for who in (self.instance_id, EVERYBODY) for what in (tool, EVERYTHING)]
         return next((self.words[place] for place in places if place in self.words), None)
@@ -64,6 +77,9 @@ class Exposure:
         """What that instance may call."""
         words = [word for word in self.words() if word.instance_id in (instance_id, EVERYBODY)]
         return Exposed(instance_id, self._setting, {(word.instance_id, word.tool): word for word in words})
+
+    def said(self, instance_id: str) -> list[OpenTool]:
+        return self.of(instance_id).said()
 
     def words(self) -> list[Word]:
         with self._crow.read() as db:

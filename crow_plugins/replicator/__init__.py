@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crow_hooks import REGISTRY, REPLICATION, Change, Check, Command, Crow, ServiceKey, Tables, Transaction, hookimpl
+from crow_hooks import (
+    CONFLICTS,
+    REGISTRY,
+    REPLICATION,
+    Change,
+    Check,
+    Command,
+    Crow,
+    ServiceKey,
+    Tables,
+    Transaction,
+    hookimpl,
+)
 from crow_plugins.premises import PREMISES
 from crow_plugins.replicator import feed_schema, schema
 from crow_plugins.replicator.checks import checks
@@ -24,6 +36,7 @@ def setup(crow: Crow) -> None:
     sync = InstanceSyncManager(crow, crow.service(PREMISES), crow.service(REGISTRY))
     crow.provide(SYNC, sync)
     crow.provide(REPLICATION, sync)
+    crow.provide(CONFLICTS, Conflicts(crow))
 
 
 @hookimpl

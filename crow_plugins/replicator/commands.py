@@ -82,7 +82,7 @@ def _show(conflicts: Conflicts) -> Callable[..., object]:
             Its id.
         """
         record, sides = conflicts.get(conflict), conflicts.sides(conflict)
-        answer = conflict_answer(record, sides.base if sides else None)
+        answer = conflict_answer(record, sides)
         parts = {"here": answer.local, "other": answer.remote, "before": answer.base}
         rows = [f"{field}:\n{_values(field, parts)}" for field in answer.fields]
         return Answer(answer.model_dump(), "\n".join([_line(record), *rows]))

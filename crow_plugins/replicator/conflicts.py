@@ -10,11 +10,12 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from peewee import Database
 
 from crow_hooks import Conflict, Crow, Data, Invalid, NotFound, Resolution, Version
+from crow_plugins.causality import instance_of
 from crow_plugins.replicator.history import ancestor
 from crow_plugins.store import WriteTransaction
 
@@ -55,10 +56,20 @@ class ConflictRecord:
 
 @dataclass(frozen=True, slots=True)
 class OpenSides:
-    """More of a conflict that is open: what both sides had seen last, and which of them deleted the row."""
+    """More of a conflict that is open: who wrote the shown version, what both had seen last, who deleted the row."""
 
     conflict: Conflict
     base: Data | None
+
+    @property
+    def local_instance_id(self) -> str:
+        return instance_of(self.conflict.local_version.writer)
+
+    @property
+    def deleted_by(self) -> Literal["local", "remote"] | None:
+        if self.conflict.local_deleted:
+            return "local"
+        return "remote" if self.conflict.remote_deleted else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +88,39 @@ class Conflicts:
         self._crow = crow
 
     def list(
-        self, *, table: str | None = None, unresolved_only: bool = True, limit: int = 20, cursor: str | None = None
+        self,
+        *,
+        table: str | None = None,
+        instance_id: str | None = None,
+        unresolved_only: bool = True,
+        limit: int = 20,
+        cursor: str | None = None,
     ) -> ConflictPage:
-        """The newest first. Raises `Invalid` for a cursor that was not given out."""
-        wanted = "WHERE (? IS NULL OR table_name = ?)" + (" AND resolved = 0" if unresolved_only else "")
-        before = _position(cursor)
+        """The newest first, of all instances or those whose other version one of them wrote.
+
+        Raises `Invalid` for a cursor that was not given out.
+        """
+        wanted = "WHERE (? IS NULL OR table_name = ?) AND (? IS NULL OR remote_instance_id = ?)"
+        wanted += " AND resolved = 0" if unresolved_only else ""
+        values, before = (table, table, instance_id, instance_id), _position(cursor)
         with self._crow.read() as db:
-            total = int(db.execute_sql(f"SELECT count(*) FROM sync_conflicts {wanted}", (table, table)).fetchone()[0])
+            total = int(db.execute_sql(f"SELECT count(*) FROM sync_conflicts {wanted}", values).fetchone()[0])
             rows = db.execute_sql(
                 f"SELECT {COLUMNS} FROM sync_conflicts {wanted} AND (created_at, id) < (?, ?) "
                 "ORDER BY created_at DESC, id DESC LIMIT ?",
-                (table, table, *before, limit + 1),
+                (*values, *before, limit + 1),
             ).fetchall()
         items = [_record(row) for row in rows[:limit]]
         return ConflictPage(items, _cursor(items[-1]) if len(rows) > limit else None, total)
+
+    def open_by_instance(self) -> dict[str, int]:
+        """How many are open, by the instance that wrote the other version."""
+        with self._crow.read() as db:
+            return dict(
+                db.execute_sql(
+                    "SELECT remote_instance_id, count(*) FROM sync_conflicts WHERE resolved = 0 GROUP BY 1"
+                ).fetchall()
+            )
 
     def get(self, conflict_id: str) -> ConflictRecord:
         with self._crow.read() as db:

@@ -6,7 +6,9 @@ What the other side of a conflict says came from another machine: it is data, an
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastmcp import FastMCP
@@ -14,8 +16,8 @@ from fastmcp.tools.base import ToolResult
 from mcp_types import ToolAnnotations
 from pydantic import BaseModel, Field
 
-from crow_hooks import Data, FeedStatus, InstanceRegistry, Replication, Resolution
-from crow_plugins.replicator.conflicts import ConflictRecord, Conflicts
+from crow_hooks import FeedStatus, InstanceRegistry, Replication, Resolution
+from crow_plugins.replicator.conflicts import ConflictRecord, Conflicts, OpenSides
 
 WAIT_SECONDS_MAX = 120.0
 
@@ -30,7 +32,10 @@ CURSOR = Field(max_length=256, description="next_cursor of the last answer.")
 
 
 class FeedAnswer(BaseModel):
-    """How far one instance's feed is known here, in entries: signed by its writer, held here, applied here."""
+    """How far one instance's feed is known here, in entries: signed by its writer, held here, applied here.
+
+    `conflicts` are the open ones whose other version it wrote.
+    """
 
     instance_id: str
     name: str
@@ -41,6 +46,7 @@ class FeedAnswer(BaseModel):
     behind: int
     parked: int
     rejected: int
+    conflicts: int
     last_sync: int | None
     connected: bool
     frozen: bool
@@ -80,6 +86,8 @@ class ConflictAnswer(BaseModel):
     resolved_at: int | None
     resolved_by: str | None
     base: dict[str, Any] | None = None
+    local_instance_id: str | None = None
+    deleted_by: Literal["local", "remote"] | None = None
 
 
 class ConflictList(BaseModel):
@@ -95,14 +103,19 @@ def replicator_tools(
 ) -> FastMCP:
     server = FastMCP("crow-replicator", mask_error_details=True)
     _add_sync(server, own_id, replication, registry, conflicts)
-    _add_conflicts(server, conflicts)
+    _add_conflicts(server, conflicts, partial(_id_of, own_id=own_id, registry=registry))
     _add_resources(server, conflicts)
     return server
 
 
 def sync_answer(own_id: str, replication: Replication, conflicts: Conflicts, only: str | None = None) -> SyncAnswer:
-    feeds = [_feed(own_id, feed) for feed in replication.status() if only in (None, feed.instance.id)]
-    return SyncAnswer(feeds=feeds, open_conflicts=conflicts.list(limit=1).total, suspect=replication.suspect())
+    pending = conflicts.open_by_instance()
+    feeds = [
+        _feed(own_id, feed, pending.get(feed.instance.id, 0))
+        for feed in replication.status()
+        if only in (None, feed.instance.id)
+    ]
+    return SyncAnswer(feeds=feeds, open_conflicts=sum(pending.values()), suspect=replication.suspect())
 
 
 def _add_sync(
@@ -124,16 +137,21 @@ def _add_sync(
         return ProgressAnswer(**asdict(progress))
 
 
-def _add_conflicts(server: FastMCP, conflicts: Conflicts) -> None:
+def _add_conflicts(server: FastMCP, conflicts: Conflicts, id_of: Callable[[str | None], str | None]) -> None:
     @server.tool(annotations=READS, output_schema=ConflictList.model_json_schema())
     def crow_list_conflicts(
         table: Annotated[str | None, Field(max_length=64, description="Only of this table.")] = None,
+        instance: Annotated[
+            str | None, Field(max_length=64, description="Only where this one, by id or name, wrote the other version.")
+        ] = None,
         unresolved_only: Annotated[bool, Field(description="False lists settled ones too.")] = True,
         limit: Annotated[int, LIMIT] = 20,
         cursor: Annotated[str | None, CURSOR] = None,
     ) -> ToolResult:
         """Rows that were changed on two machines without their knowing of each other, the newest first."""
-        page = conflicts.list(table=table, unresolved_only=unresolved_only, limit=limit, cursor=cursor)
+        page = conflicts.list(
+            table=table, instance_id=id_of(instance), unresolved_only=unresolved_only, limit=limit, cursor=cursor
+        )
         items = [conflict_answer(record) for record in page.items]
         answer = ConflictList(items=items, next_cursor=page.next_cursor, total=page.total)
         lines = "\n".join(_line(item) for item in items) or "None."
@@ -142,8 +160,7 @@ def _add_conflicts(server: FastMCP, conflicts: Conflicts) -> None:
     @server.tool(annotations=READS, output_schema=ConflictAnswer.model_json_schema())
     def crow_get_conflict(conflict_id: Annotated[str, CONFLICT_ID]) -> ToolResult:
         """One conflict with both versions in full, and what both go back to."""
-        record, sides = conflicts.get(conflict_id), conflicts.sides(conflict_id)
-        return _one(record, sides.base if sides else None)
+        return _one(conflicts.get(conflict_id), conflicts.sides(conflict_id))
 
     @server.tool(annotations=SETTLES, output_schema=ConflictAnswer.model_json_schema())
     def crow_resolve_conflict(
@@ -179,13 +196,16 @@ def _add_resources(server: FastMCP, conflicts: Conflicts) -> None:
         )
 
 
-def conflict_answer(record: ConflictRecord, base: Data | None = None) -> ConflictAnswer:
+def conflict_answer(record: ConflictRecord, sides: OpenSides | None = None) -> ConflictAnswer:
+    """`sides` says more of one that is open."""
     return ConflictAnswer(
         **{name: value for name, value in asdict(record).items() if name not in ("local", "remote")},
         fields=record.fields,
         local=dict(record.local),
         remote=dict(record.remote),
-        base=dict(base) if base is not None else None,
+        base=dict(sides.base) if sides is not None and sides.base is not None else None,
+        local_instance_id=sides.local_instance_id if sides is not None else None,
+        deleted_by=sides.deleted_by if sides is not None else None,
     )
 
 
@@ -207,7 +227,7 @@ def _feed_line(feed: FeedAnswer) -> str:
     return ", ".join([f"{feed.name}: {known}", state, *extras, *(["frozen"] if feed.frozen else [])])
 
 
-def _feed(own_id: str, feed: FeedStatus) -> FeedAnswer:
+def _feed(own_id: str, feed: FeedStatus, conflicts: int) -> FeedAnswer:
     return FeedAnswer(
         instance_id=feed.instance.id,
         name=feed.instance.name,
@@ -218,6 +238,7 @@ def _feed(own_id: str, feed: FeedStatus) -> FeedAnswer:
         behind=max(0, feed.length - feed.applied),
         parked=feed.parked,
         rejected=feed.rejected,
+        conflicts=conflicts,
         last_sync=feed.last_sync,
         connected=feed.connected,
         frozen=feed.frozen,
@@ -230,8 +251,8 @@ def _id_of(named: str | None, own_id: str, registry: InstanceRegistry) -> str | 
     return registry.find(named).instance.id
 
 
-def _one(record: ConflictRecord, base: Data | None) -> ToolResult:
-    answer = conflict_answer(record, base)
+def _one(record: ConflictRecord, sides: OpenSides | None) -> ToolResult:
+    answer = conflict_answer(record, sides)
     parts = [
         _line(answer),
         _fenced("local", answer.local, answer.fields),

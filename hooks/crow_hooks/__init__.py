@@ -7,6 +7,8 @@ from crow_hooks.errors import ConflictOpen, CrowError, Invalid, NotFound, Refuse
 from crow_hooks.markers import hookimpl, hookspec
 from crow_hooks.services import (
     AUDIT_LOG,
+    CONFLICTS,
+    EXPOSURE,
     FEDERATION,
     REGISTRY,
     REPLICATION,
@@ -16,17 +18,20 @@ from crow_hooks.services import (
     CachedSummary,
     CallAnswer,
     CallFailure,
+    ConflictDesk,
     Credentials,
     Federation,
     FeedStatus,
     InstanceRegistry,
     KnownInstance,
+    OpenTool,
     Ranking,
     Replication,
     ServiceKey,
     Status,
     Summaries,
     SyncProgress,
+    ToolExposure,
     Trouble,
 )
 from crow_hooks.types import (
@@ -58,6 +63,8 @@ from crow_hooks.types import (
 
 __all__ = [
     "AUDIT_LOG",
+    "CONFLICTS",
+    "EXPOSURE",
     "FEDERATION",
     "REGISTRY",
     "REPLICATION",
@@ -73,6 +80,7 @@ __all__ = [
     "Column",
     "Command",
     "Conflict",
+    "ConflictDesk",
     "ConflictOpen",
     "Credentials",
     "Crow",
@@ -93,6 +101,7 @@ __all__ = [
     "KnownInstance",
     "NestPage",
     "NotFound",
+    "OpenTool",
     "Ranking",
     "Refused",
     "Replication",
@@ -108,6 +117,7 @@ __all__ = [
     "SyncProgress",
     "SyncedTable",
     "Tables",
+    "ToolExposure",
     "Transaction",
     "Trouble",
     "Version",

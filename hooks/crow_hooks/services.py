@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
-from crow_hooks.types import Conflict, Data, Instance
+from crow_hooks.types import Conflict, Data, Instance, Resolution
 
 if TYPE_CHECKING:
     from crow_hooks.crow import Transaction
@@ -158,14 +158,38 @@ class AuditRow:
 class AuditLog(Protocol):
     """What instances asked of one another. Database work."""
 
-    def newest(self, limit: int, before: int | None = None) -> list[AuditRow]:
-        """The newest first, those before `before` (a `seq`)."""
+    def newest(self, limit: int, before: int | None = None, peer: str | None = None) -> list[AuditRow]:
+        """The newest first, those before `before` (a `seq`), of all peers or one (its id)."""
 
     def count(self) -> int:
         """How many rows are kept."""
 
 
+@dataclass(frozen=True, slots=True)
+class OpenTool:
+    """What was said of one tool: whether an instance may call it here, whether it may write, and who said so."""
+
+    tool: str
+    allowed: bool
+    writes: bool
+    said_for: Literal["setting", "every instance", "this instance"]
+
+
+class ToolExposure(Protocol):
+    """What other instances may call here. An empty instance id stands for every instance. Database work."""
+
+    def said(self, instance_id: str) -> list[OpenTool]:
+        """Every tool that something was said of, as it stands for this instance, by name; the rest is denied."""
+
+    def expose(self, tool: str, instance_id: str = "", *, writes: bool = False) -> None:
+        """Allow a tool. Raises `Invalid` for one that may never be called from outside, and for all at once."""
+
+    def deny(self, tool: str, instance_id: str = "") -> None:
+        """Deny a tool, or with `*` all. Raises `Invalid`."""
+
+
 AUDIT_LOG: ServiceKey[AuditLog] = ServiceKey("audit log")
+EXPOSURE: ServiceKey[ToolExposure] = ServiceKey("exposure")
 FEDERATION: ServiceKey[Federation] = ServiceKey("federation")
 
 
@@ -266,4 +290,15 @@ class Replication(Protocol):
         """Why this instance may not append to its feed now; None when it may. Database work."""
 
 
+class ConflictDesk(Protocol):
+    """Where conflicts are settled. Database work."""
+
+    def resolve(self, conflict_id: str, resolution: Resolution, *, by: str) -> object:
+        """Settle one on every machine; `by` is "person" or "assistant".
+
+        Raises `NotFound`, `Invalid`, and `changed_meanwhile` if the row has changed since.
+        """
+
+
+CONFLICTS: ServiceKey[ConflictDesk] = ServiceKey("conflicts")
 REPLICATION: ServiceKey[Replication] = ServiceKey("replication")

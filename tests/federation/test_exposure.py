@@ -13,7 +13,7 @@ from fastmcp import Client, FastMCP
 from fastmcp.client.transports import StreamableHttpTransport
 from mcp_types import ToolAnnotations
 
-from crow_hooks import Answer, Command, Invalid, NotFound
+from crow_hooks import Answer, Command, Invalid, NotFound, OpenTool
 from crow_plugins.federation.audit import Audit
 from crow_plugins.federation.commands import AuditBroken
 from crow_plugins.federation.exposure import NEVER, Exposure
@@ -59,6 +59,17 @@ def test_the_nearest_word_counts(exposure: Exposure) -> None:
     )
     assert (grackle.allows("crow_list_memories"), magpie.allows("crow_list_memories")) == (True, False)
     assert not magpie.allows("crow_get_memory")
+
+
+def test_what_was_said_of_each_tool_says_for_whom(exposure: Exposure) -> None:
+    exposure.deny("crow_search")
+    exposure.expose("crow_store_memory", "grackle", writes=True)
+    said = {each.tool: each for each in exposure.said("grackle")}
+    assert set(said) == {*EXPOSED, "crow_store_memory"}
+    assert said["crow_search"] == OpenTool("crow_search", False, False, "every instance")
+    assert said["crow_store_memory"] == OpenTool("crow_store_memory", True, True, "this instance")
+    assert said["crow_get_memory"] == OpenTool("crow_get_memory", True, False, "setting")
+    assert "crow_store_memory" not in {each.tool for each in exposure.said("heron")}
 
 
 def test_a_word_can_be_taken_back(exposure: Exposure) -> None:
