@@ -125,10 +125,12 @@ def validated(model: type[Settings], plugin: Plugin) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise ManifestError(plugin.place, f"plugin {plugin.name}: setting {key}: {first['msg']}") from error
+        sentence = f"plugin {plugin.name}: setting {key}: {first['msg']}"
+        raise ManifestError(plugin.at(f"settings.{key}"), sentence) from error
 
 
 def refuse_unknown_settings(plugin: Plugin, known: Collection[str]) -> None:
     for key in plugin.settings:
         if key not in known:
-            raise ManifestError(plugin.place, f"plugin {plugin.name}: unknown setting {key}{nearest(key, known)}")
+            sentence = f"plugin {plugin.name}: unknown setting {key}{nearest(key, known)}"
+            raise ManifestError(plugin.at(f"settings.{key}"), sentence)

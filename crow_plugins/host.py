@@ -155,11 +155,13 @@ class Host:
         """
         fresh = manifest.load(self.manifest_files)
         self._check_settings(fresh)
-        loaded = {plugin.name for plugin in self._loaded}
-        enabled = fresh.enabled() & loaded
+        started = {plugin.name: plugin.settings for plugin in self._loaded}
+        enabled = fresh.enabled() & started.keys()
         for plugin in fresh.plugins:
-            if plugin.name not in loaded:
+            if plugin.name not in started:
                 log.warning("plugin is new and waits for a restart plugin=%s", plugin.name)
+            elif plugin.settings != started[plugin.name]:
+                log.warning("settings changed and wait for a restart plugin=%s", plugin.name)
         changed = enabled ^ self._enabled
         self.manifest, self._enabled = fresh, enabled
         return changed

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from crow_hooks import CrowError, Data
+from crow_plugins.manifest_lines import BEGINS, Lines, line_of, lines_of
 
 ENTRY_POINT_GROUP = "crow_plugins"
 KEYS = {"name": str, "module": str, "entry_point": str, "enabled": bool, "requires": list, "settings": dict}
@@ -45,7 +46,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """One plugin as the manifest has it. Exactly one of `module` and `entry_point` is set."""
+    """One plugin as the manifest has it. Exactly one of `module` and `entry_point` is set.
+
+    `place` is where it was spoken of last, `said` where each of its keys was; see `at`.
+    """
 
     name: str
     place: Place
@@ -54,6 +58,13 @@ class Plugin:
     enabled: bool = True
     requires: tuple[str, ...] = ()
     settings: Data = field(default_factory=dict)
+    said: Mapping[str, Place] = field(default_factory=dict)
+
+    def at(self, key: str) -> Place:
+        """Where a key stands (a setting as `settings.KEY`), or what holds it."""
+        while key and key not in self.said:
+            key = key.rpartition(".")[0]
+        return self.said.get(key, self.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +93,9 @@ def load(overrides: Iterable[Path] = (), *, base: Path | None = None) -> Manifes
     for number, file in enumerate([base or built_in(), *overrides]):
         if number and not file.exists():
             continue
-        for place, table in _tables(file):
-            plugin = _merged(
-                place, table, plugins, may_be_new=number == 0 or "module" in table or "entry_point" in table
-            )
+        for table in _tables(file):
+            may_be_new = number == 0 or "module" in table.said or "entry_point" in table.said
+            plugin = _merged(table, plugins, may_be_new=may_be_new)
             plugins[plugin.name] = plugin
     return Manifest(_in_order(plugins))
 
@@ -97,14 +107,14 @@ def import_plugin(plugin: Plugin) -> object:
         names = [point.name for point in points]
         if plugin.entry_point not in names:
             raise ManifestError(
-                plugin.place,
+                plugin.at("entry_point"),
                 f"no installed package has an entry point {plugin.entry_point} in the group {ENTRY_POINT_GROUP}"
                 f"{nearest(plugin.entry_point, names)}",
             )
         return points[plugin.entry_point].load()
     if importlib.util.find_spec(plugin.module.split(".")[0]) is None or importlib.util.find_spec(plugin.module) is None:
         raise ManifestError(
-            plugin.place, f"plugin {plugin.name}: there is no module {plugin.module}; install its package"
+            plugin.at("module"), f"plugin {plugin.name}: there is no module {plugin.module}; install its package"
         )
     return importlib.import_module(plugin.module)
 
@@ -118,8 +128,23 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return f"; there is {', '.join(names)}" if names else ""
 
 
-def _tables(file: Path) -> Sequence[tuple[Place, dict[str, Any]]]:
-    """Each `[[plugin]]` table of a file, with the place where it begins."""
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """One `[[plugin]]` table of a file, and in which lines it says what."""
+
+    file: Path
+    said: Mapping[str, Any]
+    lines: Lines
+
+    def at(self, key: str) -> Place:
+        return Place(self.file, line_of(self.lines, key))
+
+    def places(self) -> dict[str, Place]:
+        keys = [*self.said, *(f"settings.{key}" for key in self.said.get("settings", {}))]
+        return {key: self.at(key) for key in keys}
+
+
+def _tables(file: Path) -> Sequence[_Table]:
     try:
         text = file.read_text(encoding="utf-8")
         document = tomllib.loads(text)
@@ -134,45 +159,47 @@ def _tables(file: Path) -> Sequence[tuple[Place, dict[str, Any]]]:
     tables = document.get("plugin", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ManifestError(Place(file), "plugins stand in [[plugin]] tables, with two brackets on each side")
-    lines = [number for number, line in enumerate(text.splitlines(), 1) if line.strip().startswith("[[plugin]]")]
-    lines += [0] * (len(tables) - len(lines))
-    return [(Place(file, line), table) for line, table in zip(lines, tables, strict=False)]
+    lines = lines_of(text)
+    if len(lines) != len(tables):  # written in another way than the usual one: the whole file is pointed at
+        lines = [{} for _ in tables]
+    return [_Table(file, table, found) for table, found in zip(tables, lines, strict=True)]
 
 
 def _line_of(text: str, key: str) -> int:
     return next((number for number, line in enumerate(text.splitlines(), 1) if key in line), 0)
 
 
-def _merged(place: Place, table: Mapping[str, Any], known: Mapping[str, Plugin], *, may_be_new: bool) -> Plugin:
-    name = table.get("name")
+def _merged(table: _Table, known: Mapping[str, Plugin], *, may_be_new: bool) -> Plugin:
+    name = table.said.get("name")
     if not isinstance(name, str) or not name:
-        raise ManifestError(place, 'a plugin needs a name, as in name = "memories"')
-    for key, value in table.items():
+        raise ManifestError(table.at(BEGINS), 'a plugin needs a name, as in name = "memories"')
+    for key, value in table.said.items():
         if key not in KEYS:
-            raise ManifestError(place, f"plugin {name}: unknown key {key}{nearest(key, KEYS)}")
+            raise ManifestError(table.at(key), f"plugin {name}: unknown key {key}{nearest(key, KEYS)}")
         if not isinstance(value, KEYS[key]):
-            raise ManifestError(place, f"plugin {name}: {key} must be a {KEYS[key].__name__}")
+            raise ManifestError(table.at(key), f"plugin {name}: {key} must be a {KEYS[key].__name__}")
     before = known.get(name)
     if before is None and not may_be_new:
-        raise ManifestError(place, f"there is no plugin {name}{nearest(name, known)}")
-    if before is not None and before.place.file == place.file:
-        raise ManifestError(place, f"plugin {name} is listed twice, first in line {before.place.line}")
-    return _checked(_over(before or Plugin(name, place), place, table))
+        raise ManifestError(table.at("name"), f"there is no plugin {name}{nearest(name, known)}")
+    if before is not None and before.place.file == table.file:
+        raise ManifestError(table.at("name"), f"plugin {name} is listed twice, first in line {before.at('name').line}")
+    return _checked(_over(before or Plugin(name, table.at(BEGINS)), table))
 
 
-def _over(before: Plugin, place: Place, table: Mapping[str, Any]) -> Plugin:
-    changed = {key: value for key, value in table.items() if key in ("enabled", "module", "entry_point")}
-    if "requires" in table:
-        changed["requires"] = tuple(table["requires"])
-    settings = {**before.settings, **table.get("settings", {})}
-    return replace(before, place=place, settings=settings, **changed)
+def _over(before: Plugin, table: _Table) -> Plugin:
+    changed = {key: value for key, value in table.said.items() if key in ("enabled", "module", "entry_point")}
+    if "requires" in table.said:
+        changed["requires"] = tuple(table.said["requires"])
+    settings = {**before.settings, **table.said.get("settings", {})}
+    said = {**before.said, **table.places()}
+    return replace(before, place=table.at(BEGINS), settings=settings, said=said, **changed)
 
 
 def _checked(plugin: Plugin) -> Plugin:
     if bool(plugin.module) == bool(plugin.entry_point):
-        raise ManifestError(plugin.place, f"plugin {plugin.name} needs either module or entry_point")
+        raise ManifestError(plugin.at("entry_point"), f"plugin {plugin.name} needs either module or entry_point")
     if not all(isinstance(name, str) for name in plugin.requires):
-        raise ManifestError(plugin.place, f"plugin {plugin.name}: requires is a list of plugin names")
+        raise ManifestError(plugin.at("requires"), f"plugin {plugin.name}: requires is a list of plugin names")
     return plugin
 
 
@@ -186,16 +213,17 @@ def _in_order(plugins: Mapping[str, Plugin]) -> tuple[Plugin, ...]:
     except graphlib.CycleError as error:
         circle = error.args[1]
         raise ManifestError(
-            plugins[circle[0]].place, f"these plugins require each other in a circle: {' → '.join(circle)}"
+            plugins[circle[0]].at("requires"), f"these plugins require each other in a circle: {' → '.join(circle)}"
         ) from error
 
 
 def _check_requirement(plugin: Plugin, name: str, plugins: Mapping[str, Plugin]) -> None:
     if name not in plugins:
         raise ManifestError(
-            plugin.place, f"plugin {plugin.name} requires {name}, which is not listed{nearest(name, plugins)}"
+            plugin.at("requires"), f"plugin {plugin.name} requires {name}, which is not listed{nearest(name, plugins)}"
         )
     if plugin.enabled and not plugins[name].enabled:
         raise ManifestError(
-            plugin.place, f"plugin {plugin.name} requires {name}, which is off; enable {name} or disable {plugin.name}"
+            plugins[name].at("enabled"),
+            f"plugin {plugin.name} requires {name}, which is off; enable {name} or disable {plugin.name}",
         )

@@ -262,7 +262,7 @@ def test_a_database_that_is_none_is_one_sentence(home: Path) -> None:
 
 def test_an_unknown_plugin_in_the_manifest_is_one_sentence(home: Path) -> None:
     (home / "plugin_manifest.toml").write_text('[[plugin]]\nname = "memorys"\nenabled = false\n')
-    assert "plugin_manifest.toml:1: there is no plugin memorys; did you mean memories?" in refused(home, "status")
+    assert "plugin_manifest.toml:2: there is no plugin memorys; did you mean memories?" in refused(home, "status")
 
 
 def test_a_plugin_that_is_off_is_gone_with_its_commands(home: Path) -> None:

@@ -349,7 +349,7 @@ def test_a_manifest_that_does_not_load(kept: Path) -> None:
     (kept / "plugin_manifest.toml").write_text('[[plugin]]\nname = "memorys"\n')
     found = typed(kept)
     assert wrong(found) == {"manifest"}
-    assert "plugin_manifest.toml:1: there is no plugin memorys" in found["manifest"].message
+    assert "plugin_manifest.toml:2: there is no plugin memorys" in found["manifest"].message
     assert found["manifest"].remedy == "did you mean memories?"
 
 

@@ -26,7 +26,7 @@ FLOORS = [
     {"feed", "causality", "identity", "token"},
     {
         *("store", "dispatch", "manifest", "config", "keyring", "files", "bearer", "units", "overrides"),
-        *("premises", "callers", "lease", "running", "outbound", "fulltext", "rows", "joining"),
+        *("premises", "callers", "lease", "running", "outbound", "fulltext", "rows", "joining", "manifest_lines"),
     },
     PLUGINS,
 ]

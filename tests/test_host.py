@@ -320,10 +320,11 @@ def test_one_module_under_two_names_is_a_start_error(home: Path) -> None:
     ],
 )
 def test_a_fault_in_the_manifest_names_file_line_plugin_and_key(home: Path, line: str, sentence: str) -> None:
-    (home / "plugin_manifest.toml").write_text("# mine\n" + PROBE + line + "\n")
+    text = "# mine\n" + PROBE + line + "\n"
+    (home / "plugin_manifest.toml").write_text(text)
     with pytest.raises(ManifestError, match=sentence) as refusal:
         Host(home)
-    assert str(refusal.value).startswith(f"{home / 'plugin_manifest.toml'}:2: ")
+    assert str(refusal.value).startswith(f"{home / 'plugin_manifest.toml'}:{text.count(chr(10))}: ")
 
 
 def test_only_built_in_plugins_get_at_the_premises(home: Path, open_host: Callable[..., Host]) -> None:
