@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from crow_plugins.feed import Batch, Feed, MemoryStorage, Writer, capability, created, messages
@@ -16,6 +16,7 @@ from crow_plugins.feed.secret_stream import RANDOM_BYTES, Secured
 from crow_plugins.feed.wire import Wire
 from crow_plugins.identity.keys import KeyPair
 
+BYTES_MAX = 2**30  # of one run; more is a loop
 ALICE, BOB = KeyPair(b"\1" * 32), KeyPair(b"\2" * 32)
 
 
@@ -120,27 +121,29 @@ class Link:
         self.alice, self.bob = Side(Replication(wire(True))), Side(Replication(wire(False)))
         self.bytes_carried = 0
         self._random = random.Random(seed)
+        self._on_the_way = [b"", b""]  # to Bob, and to Alice
 
-    def run(self, bytes_max: int = 2**40) -> None:
-        """Until all is quiet, or so many bytes more were carried."""
+    def run(self, bytes_max: int = BYTES_MAX) -> None:
+        """Until all is quiet, or so many bytes more were carried; what is on the way then arrives in the next run."""
         quiet, stop = 0, self.bytes_carried + bytes_max
         while quiet < 2:
             quiet += 1
-            for source, target in ((self.alice, self.bob), (self.bob, self.alice)):
+            for way, (source, target) in enumerate(((self.alice, self.bob), (self.bob, self.alice))):
                 source.turn()
-                for part in self._cut(source.session.data_to_send()):
-                    target.session.receive_data(part)
-                    target.turn()
+                self._on_the_way[way] += source.session.data_to_send()
+                while self._on_the_way[way]:
+                    self._carry(way, target)
                     quiet = 0
-                    self.bytes_carried += len(part)
                     if self.bytes_carried >= stop:
+                        assert bytes_max < BYTES_MAX, "they go on talking for ever"
                         return
 
-    def _cut(self, data: bytes) -> Iterator[bytes]:
-        while data:
-            size = self._random.choice([1, 7, 100, 4096, 65_536])
-            yield data[:size]
-            data = data[size:]
+    def _carry(self, way: int, target: Side) -> None:
+        size = self._random.choice([1, 7, 100, 4096, 65_536])
+        part, self._on_the_way[way] = self._on_the_way[way][:size], self._on_the_way[way][size:]
+        target.session.receive_data(part)
+        target.turn()
+        self.bytes_carried += len(part)
 
 
 class Stranger:
