@@ -97,6 +97,9 @@ class Host:
     def local_write(self, change: Change, transaction: Transaction) -> None:
         self.hook.collect("on_local_write", change=change, transaction=transaction)
 
+    def shows(self, table: str) -> bool:
+        return self.owners[table] in self.hook.plugins("on_remote_change")
+
     def show(self, entry: Entry, transaction: Transaction) -> bool:
         owner = self.owners[entry.table]
         return bool(self.hook.ask(owner, "on_remote_change", entry=entry, transaction=transaction))

@@ -23,7 +23,7 @@ PLUGINS = {
     "settings",
 }
 FLOORS = [
-    {"feed", "causality", "identity", "token"},
+    {"feed", "causality", "identity", "token", "limits"},
     {
         *("store", "dispatch", "manifest", "config", "keyring", "files", "bearer", "units", "overrides"),
         *("premises", "callers", "lease", "running", "outbound", "fulltext", "rows", "joining", "manifest_lines"),

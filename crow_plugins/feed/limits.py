@@ -33,15 +33,15 @@ CHANNEL_ID_BYTES_MAX = 64  # a discovery key has 32
 CHANNEL_HANDSHAKE_BYTES_MAX = 512  # flags and a capability have 33
 
 # --- messages ---
-REQUESTS_QUEUED_MAX = 4096  # of one peer, unanswered: npm asks for at most 512 at once
+REQUESTS_QUEUED_MAX = 4096  # of one peer, unanswered: npm asks for at most 512 at once, we for 2048
 WANTS_QUEUED_MAX = 1024  # of one peer, unanswered, for which blocks are here: one covers 2,097,152 of them
 TELLINGS_MAX = 1024  # at once, of gaps in what a peer holds: honest ones come by the dozen, and each costs time
 CLAIMS_BEYOND_MAX = 32 * 65_536  # blocks past our own head of which a peer's claims are kept, in bits
-REQUESTS_IN_FLIGHT_MAX = 512  # ours to one peer: fills a link of 100 ms at 1.5 MB a second
+REQUESTS_IN_FLIGHT_MAX = 2048  # ours to one peer: as much comes in while what came before is stored and applied
 IN_FLIGHT_BYTES_MAX = 16 * 2**20  # of blocks asked for and not here yet: what one connection may cost in memory
 ANSWER_BYTES_MAX = 2 * 2**20  # answered at once, before other feeds and the peer's next words have their turn
 INVALID_REQUESTS_MAX = 64  # of one peer for one feed: npm ends the connection there too
-UNASKED_MAX = 1024  # answers to what was taken back; more is a flood
-WAITING_MAX = 1024  # blocks that came before what they rest on; twice what is ever asked for at once
+UNASKED_MAX = 4096  # answers to what was taken back; more is a flood
+WAITING_MAX = 4096  # blocks that came before what they rest on; twice what is ever asked for at once
 BITFIELD_WORDS_MAX = 65_536  # of 32 bits: the largest range that npm answers in one message, 2,097,152 blocks
 EXTENSION_NAME_BYTES_MAX = 64  # of an extension message, which is ignored

@@ -69,6 +69,7 @@ def append_or_keep(db: peewee.Database, own: OwnFeed, changes: Sequence[Change],
     number, index = own.number(db), EntryIndex(db)
     for seq, change in enumerate(changes, first):
         index.add(change.table, change.row_id, change.version, Place(number, seq))
+    index.flush()
     return first
 
 

@@ -53,6 +53,19 @@ class Source:
     instance_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Blocks that are taken in together, and whom to trust while that is done."""
+
+    transaction: WriteTransaction
+    source: Source
+    trust: Trust
+    index: EntryIndex
+    careful: bool
+    checked: list[Entry] = field(default_factory=list)  # and not joined yet
+    outcome: Outcome = field(default_factory=Outcome)
+
+
 class Applying:
     """Applies blocks inside the caller's transaction."""
 
@@ -70,55 +83,41 @@ class Applying:
         careful: bool = False,
     ) -> Outcome:
         """Take in blocks from seq `first` on. `careful` puts a savepoint around each."""
-        outcome, index = Outcome(), EntryIndex(transaction.db)
+        batch = Batch(transaction, source, self._trust(), EntryIndex(transaction.db), careful)
         for seq, block in enumerate(blocks, first):
             place = Place(source.feed, seq)
             try:
-                self._apply_one(transaction, source, place, block, index, outcome, careful=careful)
+                self._apply_one(batch, place, block)
             except (Parked, Unreadable) as why:
                 park(transaction.db, place, why.reason, str(why), transaction.now)
-                outcome.parked.append((seq, why.reason))
-        return outcome
+                batch.outcome.parked.append((seq, why.reason))
+        transaction.join(*batch.checked)
+        batch.index.flush()
+        return batch.outcome
 
-    def _apply_one(
-        self,
-        transaction: WriteTransaction,
-        source: Source,
-        place: Place,
-        block: bytes,
-        index: EntryIndex,
-        outcome: Outcome,
-        *,
-        careful: bool,
-    ) -> None:
-        found = read(block)
-        if not self._trust().counts(found, source.instance_id, place.seq):
+    def _apply_one(self, batch: Batch, place: Place, block: bytes) -> None:
+        found, outcome = read(block), batch.outcome
+        if not batch.trust.counts(found, batch.source.instance_id, place.seq):
             outcome.uncounted += 1
             return
-        self._check(transaction, found, source, index)
-        if careful:
-            self._join_alone(transaction, found.entry)
-        else:
-            transaction.join(found.entry)
-        index.add(found.entry.table, found.entry.row_id, found.entry.version, place)
-        outcome.applied += 1
-        outcome.highest_lamport = max(outcome.highest_lamport, found.entry.version.lamport)
-
-    def _check(self, transaction: WriteTransaction, found: Read, source: Source, index: EntryIndex) -> None:
+        self._check(batch, found)
         entry = found.entry
-        self._check_writer(found, source)
+        if batch.careful:
+            self._join_alone(batch.transaction, entry)
+        else:
+            batch.checked.append(entry)
+        batch.index.add(entry.table, entry.row_id, entry.version, place)
+        outcome.applied += 1
+        outcome.highest_lamport = max(outcome.highest_lamport, entry.version.lamport)
+
+    def _check(self, batch: Batch, found: Read) -> None:
+        transaction, entry = batch.transaction, found.entry
+        _check_writer(batch, found)
         if entry.version.lamport > causality.lamport_limit(transaction.now):
             raise Parked("lamport_ahead", "its logical time is too far ahead; check the clocks of both machines")
         self._check_owner(transaction, entry)
-        for place in index.places(entry.version):
+        for place in batch.index.places(entry.version):
             _check_same(transaction.db, place, found)
-
-    def _check_writer(self, found: Read, source: Source) -> None:
-        author = found.rescued_by or found.entry.instance_id
-        if author != source.instance_id:
-            raise Parked("foreign_writer", "it stands in the feed of another instance than the one it names")
-        if found.rescued_by and not self._trust().knows(found.entry.instance_id):
-            raise Parked("unknown_writer", "it was rescued from an instance whose certificate is not here yet")
 
     def _check_owner(self, transaction: WriteTransaction, entry: Entry) -> None:
         try:
@@ -137,6 +136,14 @@ class Applying:
                 raise
             log.exception("entry failed table=%s row=%s", entry.table, entry.row_id)
             raise Parked("failed", f"it could not be written ({type(error).__name__}); see `crow logs`") from error
+
+
+def _check_writer(batch: Batch, found: Read) -> None:
+    author = found.rescued_by or found.entry.instance_id
+    if author != batch.source.instance_id:
+        raise Parked("foreign_writer", "it stands in the feed of another instance than the one it names")
+    if found.rescued_by and not batch.trust.knows(found.entry.instance_id):
+        raise Parked("unknown_writer", "it was rescued from an instance whose certificate is not here yet")
 
 
 def _check_same(db: peewee.Database, place: Place, found: Read) -> None:

@@ -55,6 +55,7 @@ def rescue(transaction: WriteTransaction, own: OwnFeed, source: Source) -> int:
         number, first = own.number(db), own.append(db, blocks)
         for seq, found in enumerate(kept, first):
             index.add(found.entry.table, found.entry.row_id, found.entry.version, Place(number, seq))
+        index.flush()
     return len(kept)
 
 

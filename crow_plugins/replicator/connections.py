@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from crow_plugins.replicator.link import Link, Signal
+from crow_plugins.replicator.inbox import Signal
+from crow_plugins.replicator.link import Link
 
 log = logging.getLogger(__name__)
 

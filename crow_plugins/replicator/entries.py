@@ -5,8 +5,8 @@ Writers are kept as small numbers, since a name of fifty bytes would be most of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import astuple, dataclass
+from typing import Any
 
 import peewee
 
@@ -22,28 +22,42 @@ class Place:
 
 
 class EntryIndex:
-    """The index within one transaction; what it knows of writers is forgotten with it."""
+    """The index within one transaction; what it knows of writers is forgotten with it.
+
+    What is added is written with `flush`, or when it is asked for.
+    """
 
     def __init__(self, db: peewee.Database) -> None:
         self._db = db
         self._writers: dict[str, tuple[int, int]] = {}
+        self._added: list[tuple[str, str, int, int, int, int]] = []
 
     def add(self, table: str, row_id: str, version: Version, place: Place) -> None:
         number, highest = self._writer(version.writer)
         if version.lamport > highest:
-            self._db.execute_sql("UPDATE writers SET lamport = ? WHERE number = ?", (version.lamport, number))
             self._writers[version.writer] = number, version.lamport
-        self._db.execute_sql(
+        self._added.append((table, row_id, place.feed, place.seq, number, version.lamport))
+
+    def flush(self) -> None:
+        """Write what was added: one statement for many entries costs a fraction of one for each."""
+        if not self._added:
+            return
+        connection: Any = self._db.connection()
+        connection.executemany(
             "INSERT OR IGNORE INTO feed_entries (table_name, row_id, feed, seq, writer, lamport) "
             "VALUES (?, ?, ?, ?, ?, ?)",
-            (table, row_id, place.feed, place.seq, number, version.lamport),
+            self._added,
         )
+        self._added.clear()
+        for number, lamport in self._writers.values():
+            self._db.execute_sql("UPDATE writers SET lamport = max(lamport, ?) WHERE number = ?", (lamport, number))
 
     def places(self, version: Version) -> list[Place]:
         """The blocks in which a dot stands; most often none or one."""
         known = self._known_writer(version.writer)
         if known is None or version.lamport > known[1]:
             return []
+        self.flush()
         number, _ = known
         rows = self._db.execute_sql(
             "SELECT feed, seq FROM feed_entries WHERE writer = ? AND lamport = ?", (number, version.lamport)
@@ -57,22 +71,18 @@ class EntryIndex:
 
     def history(self, table: str, row_id: str) -> list[Place]:
         """The blocks that hold entries of a row."""
+        self.flush()
         rows = self._db.execute_sql(
             "SELECT feed, seq FROM feed_entries WHERE table_name = ? AND row_id = ?", (table, row_id)
         )
         return [Place(*row) for row in rows]
 
     def remove(self, entry: Entry, place: Place) -> None:
+        self.flush()
         self._db.execute_sql(
             "DELETE FROM feed_entries WHERE table_name = ? AND row_id = ? AND feed = ? AND seq = ?",
             (entry.table, entry.row_id, place.feed, place.seq),
         )
-
-    def rows_of(self, feed: int) -> Iterator[tuple[str, str]]:
-        """Table and id of every row that a feed has entries of."""
-        yield from self._db.execute_sql(
-            "SELECT DISTINCT table_name, row_id FROM feed_entries WHERE feed = ?", (feed,)
-        ).fetchall()
 
     def _writer(self, name: str) -> tuple[int, int]:
         known = self._known_writer(name)

@@ -26,14 +26,10 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from crow_hooks import Change, CrowError, Data, Entry, Invalid, Version
+from crow_plugins.limits import DEPTH_MAX, ENTRY_BYTES_MAX, KEYS_MAX, OPEN_MAX, RESCUED_BYTES_MAX
 
 FORMAT = 1
 RESCUED = "rescued"
-ENTRY_BYTES_MAX = 256 * 1024  # a row of 240 KiB, its versions and names
-RESCUED_BYTES_MAX = 2 * ENTRY_BYTES_MAX + 1024  # quotes and backslashes of the text within double
-KEYS_MAX = 64  # in one object of the row; a row's writers are bounded by the bytes of an entry alone
-DEPTH_MAX = 16  # levels below `data`
-OPEN_MAX = 1024  # versions left open: each instance leaves one, unless it is restored again and again
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 ROW_ID = re.compile(r"[!-~]{1,128}", re.ASCII)
@@ -145,11 +141,7 @@ def _object(data: bytes, bytes_max: int) -> dict[str, Any]:
     if len(data) > bytes_max:
         raise Malformed("it is too long")
     try:
-        text = data.decode()
-        value = json.loads(text)
-        # Our own spelling, which nearly all have, cannot hold a key twice, NaN or odd numbers.
-        if _ENCODER.encode(value) != text:
-            value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number)
+        value = _STRICT.decode(data.decode())
     except (ValueError, RecursionError) as error:
         raise Malformed("it is no strict JSON") from error
     if not isinstance(value, dict):
@@ -252,3 +244,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
+
+
+# Made once: json.loads with options of its own would make a decoder a call.
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number)

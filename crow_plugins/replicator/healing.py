@@ -39,6 +39,7 @@ def finish(transaction: WriteTransaction, own: OwnFeed, forks_seen: Collection[i
         for seq, block in enumerate(waiting, first):
             entry = read(block).entry
             index.add(entry.table, entry.row_id, entry.version, Place(number, seq))
+        index.flush()
     db.execute_sql("DELETE FROM outbox")
     db.execute_sql("DELETE FROM orphans WHERE feed = ?", (number,))
     if not all_agree:

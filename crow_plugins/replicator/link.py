@@ -13,7 +13,6 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Protocol
 
 from crow_plugins.feed.channels import Closed, Message, Offered, Open, Opened
@@ -23,26 +22,16 @@ from crow_plugins.feed.secret_stream import RANDOM_BYTES, Ended, Secured
 from crow_plugins.feed.wire import Event, KeepAlive, Wire
 from crow_plugins.identity.certificate import Certificate
 from crow_plugins.identity.keys import KeyPair
+from crow_plugins.limits import SILENCE_SECONDS, WELCOME_SECONDS
 from crow_plugins.replicator import membership
+from crow_plugins.replicator.inbox import Inbox, Signal, Turn
 from crow_plugins.replicator.membership import Introduction, MembershipRefused
 from crow_plugins.replicator.transport import ByteStream
 
 log = logging.getLogger(__name__)
 
-WELCOME_SECONDS = 5.0  # for handshake and introduction together
 KEEP_ALIVE_SECONDS = 5.0
-SILENCE_SECONDS = 16.0  # three keep-alives that did not come
 SLICE_BYTES = 64 * 1024
-UNREAD_MAX = 16  # pieces that came and wait for their turn
-
-
-class Signal(Enum):
-    """What a turn is for, besides bytes."""
-
-    FEEDS_GREW = auto()
-    CHAIN_CHANGED = auto()
-    KEEP_ALIVE = auto()
-    END = auto()
 
 
 class House(Protocol):
@@ -88,18 +77,14 @@ class Link:
         self.session = Replication(wire)
         self.peer: Peer | None = None
         self.refused: MembershipRefused | None = None
-        self._inbox: asyncio.Queue[bytes | Signal] = asyncio.Queue()
-        self._unread = asyncio.Semaphore(UNREAD_MAX)
-        self._signalled: set[Signal] = set()
+        self._inbox = Inbox()
         self._introduced = False
         self._said = b""
         self._ended = False
 
     def signal(self, signal: Signal) -> None:
         """Have a turn soon. On the event loop."""
-        if signal not in self._signalled:
-            self._signalled.add(signal)
-            self._inbox.put_nowait(signal)
+        self._inbox.signal(signal)
 
     async def run(self) -> None:
         """Until either side ends it. Raises a `RemoteProtocolError` or `MembershipRefused` if the peer is at fault."""
@@ -112,6 +97,7 @@ class Link:
                     await self._next_turn()
                     if self.peer is not None and welcome.when() is not None:
                         welcome.reschedule(None)
+                        self._inbox.welcome()
         finally:
             for task in (reading, keeping):
                 task.cancel()
@@ -121,23 +107,17 @@ class Link:
                     await self._stream.close()
 
     async def _next_turn(self) -> None:
-        async with asyncio.timeout(SILENCE_SECONDS):
-            came = await self._inbox.get()
-        if isinstance(came, Signal):
-            self._signalled.discard(came)
-        else:
-            self._unread.release()
-        await self._send(await asyncio.to_thread(self._turn, came))
+        turn = await self._inbox.take()
+        if Signal.KEEP_ALIVE in turn.signals and self._inbox.silent_seconds() > SILENCE_SECONDS:
+            raise TimeoutError
+        await self._send(await asyncio.to_thread(self._turn, turn))
         while self.session.has_work and not self._ended:
             await self._send(await asyncio.to_thread(self._work))
 
     async def _read(self) -> None:
-        while True:
-            await self._unread.acquire()
-            data = await self._stream.receive()
-            self._inbox.put_nowait(data or Signal.END)
-            if not data:
-                return
+        while data := await self._stream.receive():
+            await self._inbox.put(data)
+        self._inbox.signal(Signal.END)
 
     async def _keep_alive(self) -> None:
         while True:
@@ -151,22 +131,17 @@ class Link:
 
     # ---- a turn, on a worker thread -------------------------------------------------------------
 
-    def _turn(self, came: bytes | Signal) -> bytes:
-        match came:
-            case Signal.END:
-                self._ended = True
-                return b""
-            case Signal.KEEP_ALIVE:
-                if self.peer is not None:
-                    self.session.say(KeepAlive())
-            case Signal.CHAIN_CHANGED:
-                self._chain_changed()
-            case bytes():
-                for start in range(0, len(came), SLICE_BYTES):
-                    self.session.receive_data(came[start : start + SLICE_BYTES])
-                    self._hear()
-            case _:
-                pass
+    def _turn(self, turn: Turn) -> bytes:
+        for start in range(0, len(turn.data), SLICE_BYTES):
+            self.session.receive_data(turn.data[start : start + SLICE_BYTES])
+            self._hear()
+        if Signal.END in turn.signals:
+            self._ended = True
+            return b""
+        if Signal.KEEP_ALIVE in turn.signals and self.peer is not None:
+            self.session.say(KeepAlive())
+        if Signal.CHAIN_CHANGED in turn.signals:
+            self._chain_changed()
         return self._work()
 
     def _work(self) -> bytes:

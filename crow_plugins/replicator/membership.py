@@ -27,12 +27,11 @@ from crow_plugins.identity.certificate import Certificate
 from crow_plugins.identity.errors import IdentityError
 from crow_plugins.identity.keys import SIGNATURE_BYTES
 from crow_plugins.identity.reading import Reader
+from crow_plugins.limits import INTRODUCTION_BYTES_MAX, INTRODUCTION_LISTED_MAX
 
 CHANNEL = Channel("crow/membership/1")
 VERSION = 1
 PURPOSE = "sync"
-BYTES_MAX = 8 * 2**20  # a thousand certificates and a dozen of the longest revocations
-LISTED_MAX = 4096  # of each kind
 
 
 class MembershipRefused(CrowError):
@@ -116,7 +115,7 @@ def check(
     said: bytes, session: Session, initiator: bool, chain: bytes, revoked: Collection[str], now: int
 ) -> Introduction:
     """What the peer said; `initiator` tells whether we dialled. Raises a `MembershipRefused`."""
-    fields = _READ.message(said, BYTES_MAX, _NAMES)
+    fields = _READ.message(said, INTRODUCTION_BYTES_MAX, _NAMES)
     shown = _text(fields["certificate"])
     try:
         theirs = certificate.verify(shown, chain, now)
@@ -136,7 +135,7 @@ def _bound(session: Session, initiator: bool) -> bytes:
 
 
 def _texts(value: object) -> tuple[bytes, ...]:
-    if not isinstance(value, list) or len(value) > LISTED_MAX:
+    if not isinstance(value, list) or len(value) > INTRODUCTION_LISTED_MAX:
         raise MembershipMalformed("a list is none, or too long")
     return tuple(_text(each) for each in value)
 

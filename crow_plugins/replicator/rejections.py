@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import peewee
 
+from crow_plugins.limits import QUARANTINE_AFTER, QUARANTINE_SECONDS
+
 KEPT = 500
-QUARANTINE_AFTER, QUARANTINE_SECONDS = 5, 600  # that many within ten minutes
 
 
 @dataclass(frozen=True, slots=True)

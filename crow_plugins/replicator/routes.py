@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from crow_plugins.limits import CONNECTIONS_MAX
 from crow_plugins.replicator.sync import InstanceSyncManager
 from crow_plugins.replicator.transport import PATH, Accepted
 
-CONNECTIONS_MAX = 64  # more than a chain has instances; before the handshake anybody can open one
 TRY_AGAIN_LATER = 1013
 
 

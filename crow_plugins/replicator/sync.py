@@ -36,8 +36,9 @@ from crow_plugins.replicator.connections import Connections
 from crow_plugins.replicator.dialling import Dialler
 from crow_plugins.replicator.feed_storage import find_feed, freeze, held_feed
 from crow_plugins.replicator.history import ancestor
+from crow_plugins.replicator.inbox import Signal
 from crow_plugins.replicator.intake import Intake
-from crow_plugins.replicator.link import Link, Signal
+from crow_plugins.replicator.link import Link
 from crow_plugins.replicator.membership import Introduction
 from crow_plugins.replicator.mending import Mending
 from crow_plugins.replicator.own_feed import OwnFeed

@@ -19,7 +19,8 @@ from crow_hooks import Change, Conflict, ConflictOpen, CrowError, Data, Entry, I
 from crow_plugins import causality
 from crow_plugins.callers import refuse_writing
 from crow_plugins.causality import Arrival, Dot, RowState
-from crow_plugins.store import conflicts, versions
+from crow_plugins.store import arriving, conflicts, versions
+from crow_plugins.store.arriving import Touched
 from crow_plugins.store.clock import Clock, Machine
 from crow_plugins.store.connections import Connections, refuse_event_loop
 from crow_plugins.store.synced import Shape, UnknownTable
@@ -60,6 +61,9 @@ class Listener(Protocol):
     """What the door tells its host, inside the transaction and after it."""
 
     def local_write(self, change: Change, transaction: WriteTransaction) -> None: ...
+
+    def shows(self, table: str) -> bool:
+        """Whether a table's owner may write its rows itself."""
 
     def show(self, entry: Entry, transaction: WriteTransaction) -> bool:
         """Let the table's owner write the version; False to have it written the default way."""
@@ -193,18 +197,20 @@ class WriteTransaction:
     def check(self, entry: Entry) -> None:
         """Raise the `CrowError` that says which rule an entry breaks; nothing is written."""
         shape = self._shape(entry.type, entry.table)
-        causality.check(_arrival(entry))
+        causality.check(arriving.arrival_of(entry))
         shape.check(entry.row_id, entry.data)
 
-    def join(self, entry: Entry) -> None:
-        """Join an entry that `check` has let pass."""
-        shape = self._door.shapes[entry.table]
-        self.clock.witness(entry.version.lamport)
-        before = self._state_with_data(shape, entry.row_id)
-        after = causality.join(before, _arrival(entry))
-        self._show_current(shape, entry.row_id, before, after)
-        self.after_commit(lambda: self._door.listener.notify("change_applied", entry=entry))
-        self._keep(shape, entry.row_id, before, after, _digest(shape, after), "superseded", entry.by)
+    def join(self, *entries: Entry) -> None:
+        """Join entries that `check` has let pass, in this order; a row is written as it is after the last of them."""
+        touched = arriving.joined(self, entries)
+        self._show_all(touched)
+        versions.save_all(
+            self.db, ((row.shape.table.name, row.row_id, row.after, _digest(row.shape, row.after)) for row in touched)
+        )
+        for entry in entries:
+            self._tell("change_applied", entry=entry)
+        for row in touched:
+            self._reconcile(row.shape, row.row_id, row.before, row.after, "superseded", row.by)
 
     def rebuild(self, table: str, row_id: str, entries: Iterable[Entry], dropped: Collection[Version]) -> None:
         """Make a row, and what is known of it, what these entries alone make of it; none leaves nothing of it.
@@ -215,7 +221,7 @@ class WriteTransaction:
         before = self._state_with_data(shape, row_id)
         after = causality.EMPTY
         for entry in entries:
-            after = causality.join(after, _arrival(entry))
+            after = causality.join(after, arriving.arrival_of(entry))
         conflicts.forget(self.db, table, row_id, dropped)
         if causality.current(after) is None:
             self.db.execute_sql(shape.delete, (row_id,))
@@ -295,15 +301,30 @@ class WriteTransaction:
             raise ConflictOpen(shape.table.name, row_id)
 
     def _state_with_data(self, shape: Shape, row_id: str) -> RowState:
-        known = versions.load(self.db, shape.table.name, row_id)
-        if any(version.data is versions.IN_THE_ROW for version in known.state.live):
-            return versions.with_row(known, shape.image(self.db, row_id))
-        return known.state
+        return versions.with_data(self.db, shape, row_id, versions.load(self.db, shape.table.name, row_id))
+
+    def _show_all(self, touched: Iterable[Touched]) -> None:
+        """Rows of one table that nobody writes himself are written together."""
+        waiting: dict[str, tuple[Shape, list[tuple[str, int, Data]]]] = {}
+        for row in touched:
+            shown = _shown_anew(row.before, row.after)
+            if shown is None or shown.deleted or self._door.listener.shows(row.shape.table.name):
+                self._write_waiting(waiting)
+                self._show_current(row.shape, row.row_id, row.before, row.after)
+            else:
+                rows = waiting.setdefault(row.shape.table.name, (row.shape, []))[1]
+                rows.append((row.row_id, shown.dot.lamport, shown.data or {}))
+        self._write_waiting(waiting)
+
+    def _write_waiting(self, waiting: dict[str, tuple[Shape, list[tuple[str, int, Data]]]]) -> None:
+        for shape, rows in waiting.values():
+            shape.write_all(self.db, rows)
+        waiting.clear()
 
     def _show_current(self, shape: Shape, row_id: str, before: RowState, after: RowState) -> None:
         """After a delete, too, another live version may be the one to show."""
-        was, shown = causality.current(before), causality.current(after)
-        if shown is None or (was is not None and was.dot == shown.dot):
+        shown = _shown_anew(before, after)
+        if shown is None:
             return
         if shown.deleted:
             self.db.execute_sql(shape.delete, (row_id,))
@@ -323,6 +344,12 @@ class WriteTransaction:
         by: str,
     ) -> None:
         versions.save(self.db, shape.table.name, row_id, after, digest)
+        self._reconcile(shape, row_id, before, after, resolution, by)
+
+    def _reconcile(
+        self, shape: Shape, row_id: str, before: RowState, after: RowState, resolution: str, by: str
+    ) -> None:
+        """The conflicts of a row, as its versions now have them."""
         if len(before.live) < 2 and len(after.live) < 2:
             return
         opened, closed = conflicts.reconcile(self.db, shape, row_id, after, now=self.now, resolution=resolution, by=by)
@@ -335,14 +362,10 @@ class WriteTransaction:
         self.after_commit(lambda: self._door.listener.notify(name, **arguments))
 
 
-def _arrival(entry: Entry) -> Arrival:
-    return Arrival(
-        dot=Dot(entry.version.writer, entry.version.lamport),
-        vector=entry.vv,
-        open=frozenset(Dot(version.writer, version.lamport) for version in entry.open),
-        deleted=entry.deleted,
-        data=entry.data,
-    )
+def _shown_anew(before: RowState, after: RowState) -> causality.Version | None:
+    """The version to show, if it is another one than before."""
+    was, shown = causality.current(before), causality.current(after)
+    return None if shown is None or (was is not None and was.dot == shown.dot) else shown
 
 
 def _digest(shape: Shape, state: RowState) -> bytes | None:

@@ -10,16 +10,15 @@ import hashlib
 import json
 import math
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import peewee
 
 from crow_hooks import Column, CrowError, Data, Invalid, NotFound, SyncedTable
+from crow_plugins.limits import DEPTH_MAX, ROW_BYTES_MAX, STRING_BYTES_MAX
+from crow_plugins.store import bulk
 
-STRING_BYTES_MAX = 128 * 1024
-ROW_BYTES_MAX = 240 * 1024  # leaves room for versions and names in an entry of 256 KiB
-JSON_DEPTH_MAX = 16
 JSON_BYTES_A_COLUMN = 128  # its name, a number, quotes and commas, generously
 INTEGER_MAX = 2**53 - 1  # what every JSON reader holds exactly
 NATURAL_KEYS = uuid.UUID("2b1c9c52-7a0d-5c1f-8f5e-6d3a4e0b9c77")  # the namespace of ids made of keys; it never changes
@@ -47,7 +46,8 @@ class Shape:
     columns: Mapping[str, Column]
     bookkeeping: tuple[str, ...]
     select: str
-    upsert: str
+    insert: str
+    update: str
     delete: str
     stamp: str
 
@@ -64,8 +64,8 @@ class Shape:
             columns={column.name: column for column in table.columns},
             bookkeeping=tuple(bookkeeping),
             select=f"SELECT {listed} FROM {table.name} WHERE id = ?",
-            upsert=f"INSERT INTO {table.name} (id, lamport_ts, {listed}) VALUES (?, ?{', ?' * len(names)}) "
-            f"ON CONFLICT (id) DO UPDATE SET {updates}",
+            insert=f"INSERT INTO {table.name} (id, lamport_ts, {listed})",
+            update=f"ON CONFLICT (id) DO UPDATE SET {updates}",
             delete=f"DELETE FROM {table.name} WHERE id = ?",
             stamp=f"UPDATE {table.name} SET {stamps} WHERE id = ?",
         )
@@ -93,8 +93,14 @@ class Shape:
 
     def write(self, db: peewee.Database, row_id: str, lamport: int, data: Data) -> None:
         """Make the row equal to `data`; columns that do not travel keep their values."""
-        values = [_encoded(column, data[name]) for name, column in self.columns.items()]
-        db.execute_sql(self.upsert, (row_id, lamport, *values))
+        self.write_all(db, [(row_id, lamport, data)])
+
+    def write_all(self, db: peewee.Database, rows: Iterable[tuple[str, int, Data]]) -> None:
+        """The same for rows that are given by id, lamport and data."""
+        bulk.insert(db, self.insert, [self._values(*row) for row in rows], self.update)
+
+    def _values(self, row_id: str, lamport: int, data: Data) -> list[object]:
+        return [row_id, lamport, *(_encoded(column, data[name]) for name, column in self.columns.items())]
 
     def check(self, row_id: str, data: Data) -> None:
         """Raise `Invalid` unless `data` is exactly what the table declares."""
@@ -179,15 +185,15 @@ def _check_text(where: str, column: Column, text: str, has_nul: bool) -> int:
 
 
 def _text_of(where: str, column: Column, value: object) -> str:
-    if _depth(value) > JSON_DEPTH_MAX:
-        raise Invalid(f"{column.name} of {where} is nested deeper than {JSON_DEPTH_MAX} levels; flatten it")
+    if _depth(value) > DEPTH_MAX:
+        raise Invalid(f"{column.name} of {where} is nested deeper than {DEPTH_MAX} levels; flatten it")
     try:
         return _PLAIN.encode(value)
     except (TypeError, ValueError):
         raise Invalid(f"{column.name} of {where} must be of type json, without NaN or infinity") from None
 
 
-def _depth(value: object, limit: int = JSON_DEPTH_MAX + 1) -> int:
+def _depth(value: object, limit: int = DEPTH_MAX + 1) -> int:
     """How deep a value is nested, counted up to `limit`."""
     if not isinstance(value, list | dict) or limit == 0:
         return 0

@@ -8,13 +8,15 @@ is not here yet.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import peewee
 
 from crow_hooks import Data
 from crow_plugins.causality import EMPTY, Dot, RowState, Version
+from crow_plugins.store import bulk
+from crow_plugins.store.synced import Shape
 
 IN_THE_ROW: Data = {}  # stands for data that the table row holds and nobody has asked for
 
@@ -36,8 +38,7 @@ def load(db: peewee.Database, table: str, row_id: str) -> Known:
     ).fetchone()
     if row is None:
         return UNKNOWN
-    vector, live, digest = row
-    return Known(RowState(json.loads(vector), tuple(_version(*stored) for stored in json.loads(live))), digest)
+    return _known(*row)
 
 
 def live_dots(db: peewee.Database) -> Iterator[tuple[str, str, Dot]]:
@@ -48,21 +49,33 @@ def live_dots(db: peewee.Database) -> Iterator[tuple[str, str, Dot]]:
             yield table, row_id, Dot(writer, lamport)
 
 
+def load_all(db: peewee.Database, rows: Collection[tuple[str, str]]) -> dict[tuple[str, str], Known]:
+    """What is known of many rows, by table and id; a row of which nothing is known is left out."""
+    if len(rows) == 1:
+        [row] = rows
+        known = load(db, *row)
+        return {} if known is UNKNOWN else {row: known}
+    found = db.execute_sql(
+        "SELECT table_name, row_id, vv, live, digest FROM row_versions "
+        "JOIN (SELECT value ->> 0 AS wanted_table, value ->> 1 AS wanted_row FROM json_each(?)) "
+        "ON table_name = wanted_table AND row_id = wanted_row",
+        (_json([list(row) for row in rows]),),
+    )
+    return {(table, row_id): _known(*known) for table, row_id, *known in found.fetchall()}
+
+
 def save(db: peewee.Database, table: str, row_id: str, state: RowState, digest: bytes | None) -> None:
-    alone = len(state.live) == 1
-    live = [
-        [
-            *version.dot,
-            version.deleted,
-            True if alone and not version.deleted and version.data is not None else version.data,
-        ]
-        for version in state.live
-    ]
-    db.execute_sql(
-        "INSERT INTO row_versions (table_name, row_id, vv, live, digest) VALUES (?, ?, ?, ?, ?) "
+    save_all(db, [(table, row_id, state, digest)])
+
+
+def save_all(db: peewee.Database, rows: Iterable[tuple[str, str, RowState, bytes | None]]) -> None:
+    """Each row by table and id, with its state and the digest of its shown version."""
+    bulk.insert(
+        db,
+        "INSERT INTO row_versions (table_name, row_id, vv, live, digest)",
+        [(table, row_id, _json(state.vector), _live(state), digest) for table, row_id, state, digest in rows],
         "ON CONFLICT (table_name, row_id) DO UPDATE SET "
         "vv = excluded.vv, live = excluded.live, digest = excluded.digest",
-        (table, row_id, _json(state.vector), _json(live), digest),
     )
 
 
@@ -71,14 +84,35 @@ def forget(db: peewee.Database, table: str, row_id: str) -> None:
     db.execute_sql("DELETE FROM row_versions WHERE table_name = ? AND row_id = ?", (table, row_id))
 
 
-def with_row(known: Known, image: Data) -> RowState:
-    """The state with the data that the table row holds filled in."""
+def with_data(db: peewee.Database, shape: Shape, row_id: str, known: Known) -> RowState:
+    """The state with the data of every version that is here: the table row is read if it holds some."""
+    if not any(version.data is IN_THE_ROW for version in known.state.live):
+        return known.state
+    image = shape.image(db, row_id)
     return RowState(
         known.state.vector,
         tuple(
             Version(version.dot, version.deleted, image) if version.data is IN_THE_ROW else version
             for version in known.state.live
         ),
+    )
+
+
+def _known(vector: str, live: str, digest: bytes | None) -> Known:
+    return Known(RowState(json.loads(vector), tuple(_version(*stored) for stored in json.loads(live))), digest)
+
+
+def _live(state: RowState) -> str:
+    alone = len(state.live) == 1
+    return _json(
+        [
+            [
+                *version.dot,
+                version.deleted,
+                True if alone and not version.deleted and version.data is not None else version.data,
+            ]
+            for version in state.live
+        ]
     )
 
 

@@ -289,9 +289,9 @@ def test_hashes_and_places_of_bytes_are_answered() -> None:
 
 
 def test_no_more_blocks_are_asked_for_than_fit_between_two_peers() -> None:
-    feed = feed_of(1, *numbered(2000))
+    feed = feed_of(1, *numbered(3000))
     stranger = Stranger(copy_of(feed))
-    [upgrade] = requests(stranger.says(Sync(0, 2000, 0, has_manifest=True), Range(0, 2000)))
+    [upgrade] = requests(stranger.says(Sync(0, 3000, 0, has_manifest=True), Range(0, 3000)))
     asked = requests(stranger.says(answer(feed, upgrade)))
     assert len(asked) == REQUESTS_IN_FLIGHT_MAX
     large = feed_of(1, *[b"x" * 2**20] * 40)

@@ -10,10 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crow_hooks import Change, Entry, Version
+from crow_plugins.limits import DEPTH_MAX, ENTRY_BYTES_MAX, KEYS_MAX
 from crow_plugins.replicator.entry import (
-    DEPTH_MAX,
-    ENTRY_BYTES_MAX,
-    KEYS_MAX,
     EntryTooLarge,
     Malformed,
     NewerFormat,

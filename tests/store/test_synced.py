@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from crow_hooks import Column, Entry, Invalid, SyncedTable, Version
-from crow_plugins.store.synced import INTEGER_MAX, ROW_BYTES_MAX, STRING_BYTES_MAX, Shape, row_id_of
+from crow_plugins.limits import ROW_BYTES_MAX, STRING_BYTES_MAX
+from crow_plugins.store.synced import INTEGER_MAX, Shape, row_id_of
 from tests.store.world import ROW, SWAN, World, open_store
 
 KEYED = SyncedTable("labels", (Column("key", bytes_max=64), Column("text")), ("label_update", "label_delete"), "key")

@@ -48,6 +48,9 @@ class Listener:
         if self.fail:
             raise self.fail
 
+    def shows(self, table: str) -> bool:
+        return True
+
     def show(self, entry: Entry, transaction: WriteTransaction) -> bool:
         self.shown.append(entry)
         return False

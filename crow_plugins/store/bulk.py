@@ -1,0 +1,24 @@
+"""Many rows in few statements: beginning one is paid for once, and other threads run while SQLite works through it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import peewee
+
+ROWS_A_STATEMENT = 64  # of a dozen columns: far below what SQLite binds, and short enough to be kept prepared
+
+
+def insert(db: peewee.Database, into: str, rows: Sequence[Sequence[object]], otherwise: str) -> None:
+    """Run `into` VALUES rows `otherwise`; all rows are of the same width."""
+    whole = len(rows) - len(rows) % ROWS_A_STATEMENT
+    for start in range(0, whole, ROWS_A_STATEMENT):
+        _insert(db, into, rows[start : start + ROWS_A_STATEMENT], otherwise)
+    for row in rows[whole:]:
+        _insert(db, into, [row], otherwise)
+
+
+def _insert(db: peewee.Database, into: str, rows: Sequence[Sequence[object]], otherwise: str) -> None:
+    row = f"({', '.join('?' * len(rows[0]))})"
+    values = [value for each in rows for value in each]
+    db.execute_sql(f"{into} VALUES {', '.join([row] * len(rows))} {otherwise}", values)
