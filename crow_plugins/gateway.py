@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 3  # what a stop waits for answers under way; streams that stay open are cut after it
 BACKLOG = 2048
+WEBSOCKET_MESSAGE_BYTES_MAX = 1 << 20  # held in memory before anybody looks who sent it
 PORT_MAX = 65_535
 
 
@@ -180,6 +181,8 @@ async def _serve_until_told(app: ASGIApp, listener: socket.socket, announce: Cal
         lifespan="on",
         server_header=False,
         proxy_headers=False,
+        ws_max_size=WEBSOCKET_MESSAGE_BYTES_MAX,
+        ws_per_message_deflate=False,  # what syncs is encrypted: it does not get smaller
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     server = Server(config, announce)

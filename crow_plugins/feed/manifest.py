@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from nacl.bindings import crypto_core_ed25519_is_valid_point
 from nacl.exceptions import BadSignatureError
@@ -27,6 +28,7 @@ from crow_plugins.feed.limits import (
 
 VERSION_MAX = 3  # npm reads up to here; 2 brought links and user data, 3 changes nothing we read
 PUBLIC_KEY_BYTES = 32
+AUTHORITIES_KEPT = 256  # read once, not whenever a feed is opened: checking a key's point costs more than a lookup
 SIGNATURE_BYTES = 64
 
 _PATCH, _PROLOGUE, _LINKED, _USER_DATA = 1, 2, 4, 8
@@ -113,6 +115,7 @@ def default(public_key: bytes) -> Manifest:
     return Manifest((Signer(public_key),))
 
 
+@lru_cache(maxsize=AUTHORITIES_KEPT)
 def authority(key: bytes, encoded: bytes | None) -> Authority:
     """The manifest that belongs to a key; without one the feed must be of the oldest kind. Raises `BadManifest`."""
     manifest = default(key) if encoded is None else decode(encoded)

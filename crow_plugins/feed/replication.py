@@ -125,14 +125,14 @@ class Replication:
         return None
 
     def work(self, shelf: Shelf, only: Iterable[bytes] | None = None) -> list[FeedEvent]:
-        """Do what the peer's messages call for, and say what is new of the feeds; each feed has its turn.
+        """Do what the peer's messages call for, and say what is new of the feeds, or of `only` some, in turn.
 
         Everything that touches storage. Raises a `RemoteProtocolError`; then roll back, and end the connection. After
         any other error all is as before, for another try.
         """
         self._settle()
-        wanted = None if only is None else set(only)
         self._told, self._happened = self._happened, []
+        wanted = None if only is None else {*only, *(each.key for each in self._told if isinstance(each, FeedOpened))}
         events = list(self._told)
         share = self._share()
         try:

@@ -52,8 +52,8 @@ class House(Protocol):
     def feeds(self, link: Link) -> Sequence[tuple[bytes, bool]]:
         """What to replicate with a welcome peer: keys, and whether the feed is given or only taken."""
 
-    def work(self, link: Link) -> list[FeedEvent]:
-        """One turn of the session in a transaction, when it has any work."""
+    def work(self, link: Link, *, grown: bool) -> list[FeedEvent]:
+        """One turn of the session in a transaction: what the peer's words call for; with `grown`, every feed."""
 
 
 @dataclass(slots=True)
@@ -142,11 +142,11 @@ class Link:
             self.session.say(KeepAlive())
         if Signal.CHAIN_CHANGED in turn.signals:
             self._chain_changed()
-        return self._work()
+        return self._work(grown=bool(turn.signals & {Signal.FEEDS_GREW, Signal.CHAIN_CHANGED}))
 
-    def _work(self) -> bytes:
+    def _work(self, *, grown: bool = False) -> bytes:
         if self.peer is not None:
-            self._house.work(self)
+            self._house.work(self, grown=grown)
         return self.session.data_to_send()
 
     def _hear(self) -> None:

@@ -60,6 +60,8 @@ class Mending:
     def seal(self) -> None:
         """Seal what our feed is, before anybody is told."""
         with self._crow.read() as db:
+            if self._own.reach(db) in (self._sealed, (0, 0)):
+                return
             feed = self._own.held(db)
             if feed is None or self._own.state(db).suspect is not None:
                 return
@@ -77,8 +79,7 @@ class Mending:
     def compare(self, peer_id: str, fork: int, length: int) -> bool:
         """A peer told what it has of our feed; whether it is doubted by that."""
         with self._crow.read() as db:
-            feed = self._own.held(db)
-            here = (feed.head.fork, feed.head.length) if feed else (0, 0)
+            here = self._own.reach(db)
         if (fork, length) > here if fork >= here[0] else False:
             return self.doubt(f"instance {peer_id} has more of it than this database")
         return False

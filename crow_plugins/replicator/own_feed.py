@@ -56,6 +56,11 @@ class OwnFeed:
         number = find_feed(db, self.key)
         return None if number is None else created(self._feed_key, DatabaseStorage(db, number))
 
+    def reach(self, db: peewee.Database) -> tuple[int, int]:
+        """Fork and length as they are here, without a look at the rest; nothing was ever written at 0 and 0."""
+        row = db.execute_sql("SELECT fork, length FROM feeds WHERE key = ?", (self.key,)).fetchone()
+        return (int(row[0]), int(row[1])) if row else (0, 0)
+
     def append(self, db: peewee.Database, blocks: Sequence[bytes]) -> int:
         """Append under one signature, inside the caller's transaction; returns the seq of the first block."""
         feed = self._feed_to_append_to(db)

@@ -5,7 +5,7 @@ Every instance with a certificate has one feed, whose key follows from the certi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import peewee
@@ -19,6 +19,8 @@ from crow_plugins.replicator.feed_storage import DatabaseStorage, add_feed, find
 from crow_plugins.replicator.intake import Intake
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.store import WriteTransaction
+
+BLOCKS_APPLIED_AT_ONCE = 32  # with being stored: what was just written somewhere is here after one commit, not two
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +88,16 @@ class StoringShelf:
         first = self.grown.get(self._own.key)
         if first is not None:
             self._intake.take_own(self._transaction, first)
+
+    def came_alone(self) -> list[Source]:
+        """Other feeds of which all was applied before, and a few blocks came."""
+        others = {key: first for key, first in self.grown.items() if key != self._own.key}
+        return [source for key, first in others.items() for source in self._few(key, first)]
+
+    def _few(self, key: bytes, first: int) -> Iterator[Source]:
+        db, number = self._transaction.db, find_feed(self._transaction.db, key)
+        assert number is not None
+        source = Source(number, self._feeds[key].instance_id)
+        few = 0 < DatabaseStorage(db, number).contiguous() - first <= BLOCKS_APPLIED_AT_ONCE
+        if few and self._intake.cursor(db, source.instance_id).length == first:
+            yield source

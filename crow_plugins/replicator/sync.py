@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from crow_hooks import (
     Change,
@@ -91,7 +91,7 @@ class InstanceSyncManager:
         self._connections.serve_on(asyncio.get_running_loop())
         await asyncio.to_thread(self._mending.begin)
         home = self._premises.home
-        self._wake = Wake(home.folder, home.database, self._woken)
+        self._wake = Wake(home.folder, home.database, told=self._written_beside, committed=self._committed_beside)
         self._wake.start()
         self._tasks = [asyncio.create_task(self._apply_always()), asyncio.create_task(self._tend_always())]
         self._dialler = Dialler(self._registry, lease, self._connections.ids, self._dialled)
@@ -108,6 +108,7 @@ class InstanceSyncManager:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._wake is not None:
             await self._wake.stop()
+            self._wake = None
         await asyncio.to_thread(self._mending.seal)
         self._connections.serve_on(None)
 
@@ -224,11 +225,11 @@ class InstanceSyncManager:
         own_is_given = self.own.may_sign and self.suspect() is None
         return [(key, own_is_given or key != self.own.key) for key in self._trusting.feeds()]
 
-    def work(self, link: Link) -> list[FeedEvent]:
+    def work(self, link: Link, *, grown: bool) -> list[FeedEvent]:
         assert link.peer is not None
         self._mending.seal()
         try:
-            events = self._worked(link)
+            events = self._worked(link, None if grown else ())
         except RemoteProtocolError as error:
             self._reject(link.peer.id, error)
             raise
@@ -239,16 +240,17 @@ class InstanceSyncManager:
             self._connections.signal(Signal.FEEDS_GREW, but=link)
         return events
 
-    def _worked(self, link: Link) -> list[FeedEvent]:
+    def _worked(self, link: Link, only: Iterable[bytes] | None) -> list[FeedEvent]:
         feeds = self._trusting.feeds()
         if not link.session.will_store:
             with self._crow.read() as db:
-                return link.session.work(ReadingShelf(db, feeds))
+                return link.session.work(ReadingShelf(db, feeds), only)
         with self._crow.transaction() as transaction:
             assert isinstance(transaction, WriteTransaction)
             shelf = StoringShelf(transaction, feeds, self.own, self._intake)
-            events = link.session.work(shelf)
+            events = link.session.work(shelf, only)
             shelf.finish()
+            self._uptake.take_with_their_blocks(transaction, shelf.came_alone())
         return events
 
     def _note(self, peer_id: str, event: FeedEvent) -> None:
@@ -293,14 +295,20 @@ class InstanceSyncManager:
 
     def _own_grew(self) -> None:
         """After the commit, in whatever process and thread wrote."""
-        if self._connections.serving:
+        if self._wake is not None:
             self._connections.signal(Signal.FEEDS_GREW)
+            self._wake.tell()
         else:
             self._mending.seal_first()
             wake(self._premises.home.folder)
 
-    def _woken(self) -> None:
-        """Another process committed something: entries, or what the registry knows."""
+    def _written_beside(self) -> None:
+        """Another process of the home appended entries."""
+        for link in self._connections.all():
+            link.signal(Signal.FEEDS_GREW)
+
+    def _committed_beside(self) -> None:
+        """Another process committed something: entries, whether our feed is trusted, or what the registry knows."""
         for link in self._connections.all():
             link.signal(Signal.FEEDS_GREW)
             link.signal(Signal.CHAIN_CHANGED)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 
 import peewee
 
@@ -19,7 +20,7 @@ from crow_plugins.replicator.intake import Intake
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.replicator.shelf import ChainFeed
 from crow_plugins.replicator.trusting import Trusting
-from crow_plugins.store import WriteTransaction
+from crow_plugins.store import WriteTransaction, is_out_of_service
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +70,25 @@ class Uptake:
     def _took(self, source: Source, *, careful: bool) -> bool:
         with self._crow.transaction() as transaction:
             assert isinstance(transaction, WriteTransaction)
-            outcome = self._intake.take(transaction, source, careful=careful)
-            rescued = rescue(transaction, self._own, source)
-            if any(reason == "dot_used_twice" for _, reason in outcome.parked):
-                freeze(transaction.db, source.feed, "one name for two writes")
-            transaction.after_commit(lambda: self._tell(source, outcome))
+            return self._take_within(transaction, source, careful=careful)
+
+    def take_with_their_blocks(self, transaction: WriteTransaction, sources: Sequence[Source]) -> None:
+        """Apply in the transaction that stores the blocks; what cannot be is left for `take_all`."""
+        for source in sources:
+            try:
+                with transaction.savepoint():
+                    self._take_within(transaction, source, careful=False)
+            except Exception as error:
+                if is_out_of_service(error):
+                    raise
+                log.info("entries wait for their own transaction instance=%s: %s", source.instance_id, error)
+
+    def _take_within(self, transaction: WriteTransaction, source: Source, *, careful: bool) -> bool:
+        outcome = self._intake.take(transaction, source, careful=careful)
+        rescued = rescue(transaction, self._own, source)
+        if any(reason == "dot_used_twice" for _, reason in outcome.parked):
+            freeze(transaction.db, source.feed, "one name for two writes")
+        transaction.after_commit(lambda: self._tell(source, outcome))
         return bool(rescued or outcome.applied or outcome.parked or outcome.uncounted)
 
     def _tell(self, source: Source, outcome: Outcome) -> None:

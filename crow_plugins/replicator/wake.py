@@ -1,7 +1,8 @@
 """Hearing of writes that other processes of the home committed.
 
-A writer sends a datagram to `wake.sock` after its commit, if anybody listens there; and since a datagram may be lost,
-the database's log is looked at once a second as well. What was written is not said: whoever is woken looks.
+A process that serves listens on a socket of its own, `wake-….sock` in the home; who has committed something sends a
+datagram to each of them but its own. Since a datagram may be lost, SQLite is asked once a second as well whether
+anybody wrote. What was written is not said: whoever is woken looks.
 """
 
 from __future__ import annotations
@@ -9,19 +10,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
-SOCKET = "wake.sock"
+import apsw
+
+SOCKETS = "wake-*.sock"
 LOOK_SECONDS = 1.0
+PATH_BYTES = 100  # what fits into a socket's address on every system
 
 
 class Wake:
-    """Calls `woken` on the event loop whenever something may have been committed, from `start` to `stop`."""
+    """Calls back on the event loop whenever something may have been committed, from `start` to `stop`."""
 
-    def __init__(self, folder: Path, database: Path, woken: Callable[[], None]) -> None:
-        self._path, self._log, self._woken = folder / SOCKET, database.with_name(f"{database.name}-wal"), woken
+    def __init__(
+        self, folder: Path, database: Path, *, told: Callable[[], None], committed: Callable[[], None]
+    ) -> None:
+        """`told` of entries, by who wrote them; `committed` for whatever it was, a second later at the most."""
+        self._path, self._told, self._committed = folder / f"wake-{secrets.token_hex(4)}.sock", told, committed
+        self._connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)
         self._socket: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -33,19 +42,22 @@ class Wake:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        self._connection.close()
         if self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
             self._path.unlink(missing_ok=True)
 
+    def tell(self) -> None:
+        """Wake the other processes."""
+        wake(self._path.parent, but=self._path)
+
     def _listen(self) -> None:
-        """The process that came last is told; the others look."""
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             listening.setblocking(False)
-            self._path.unlink(missing_ok=True)
-            listening.bind(os.path.relpath(self._path) if len(str(self._path)) > 100 else str(self._path))
-        except OSError:  # a path too long for a socket, or a file system without them: looking is enough
+            listening.bind(_address(self._path))
+        except OSError:  # a file system without sockets: looking is enough
             listening.close()
             return
         self._socket = listening
@@ -56,30 +68,38 @@ class Wake:
         with contextlib.suppress(BlockingIOError):
             while self._socket.recv(16):
                 pass
-        self._woken()
+        self._told()
 
     async def _look(self) -> None:
-        seen = self._stamp()
+        seen = await asyncio.to_thread(self._commits)
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            now = self._stamp()
+            now = await asyncio.to_thread(self._commits)
             if now != seen:
                 seen = now
-                self._woken()
+                self._committed()
 
-    def _stamp(self) -> tuple[int, int] | None:
-        try:
-            status = self._log.stat()
-        except OSError:
-            return None
-        return status.st_size, status.st_mtime_ns
+    def _commits(self) -> object:
+        """Differs whenever another connection has committed; SQLite answers from shared memory."""
+        return self._connection.pragma("data_version")
 
 
-def wake(folder: Path) -> None:
-    """Tell whoever listens in a home that something was committed. Never fails, never waits."""
-    path = folder / SOCKET
-    if not path.exists():
-        return
+def wake(folder: Path, *, but: Path | None = None) -> None:
+    """Tell all who listen in a home that something was committed. Never fails, never waits."""
+    for path in folder.glob(SOCKETS):
+        if path != but:
+            _tell(path)
+
+
+def _tell(path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as telling, contextlib.suppress(OSError):
         telling.setblocking(False)
-        telling.sendto(b"w", str(path))
+        try:
+            telling.sendto(b"w", _address(path))
+        except ConnectionRefusedError:  # its process was killed
+            path.unlink(missing_ok=True)
+
+
+def _address(path: Path) -> str:
+    """A socket's path, or a shorter one that leads to the same place."""
+    return str(path) if len(os.fsencode(path)) <= PATH_BYTES else os.path.relpath(path)
