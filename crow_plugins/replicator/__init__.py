@@ -66,8 +66,10 @@ def register_routes(crow: Crow) -> Sequence[BaseRoute]:
 @hookimpl
 def register_commands(crow: Crow) -> Sequence[Command]:
     from crow_plugins.replicator.commands import commands
+    from crow_plugins.replicator.feed_commands import feed_commands
 
-    return commands(crow.instance.id, crow.service(SYNC), Conflicts(crow))
+    sync, keyring = crow.service(SYNC), crow.service(PREMISES).keyring
+    return [*commands(crow.instance.id, sync, Conflicts(crow)), *feed_commands(crow, sync.own, keyring)]
 
 
 @hookimpl
