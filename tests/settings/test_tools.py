@@ -14,6 +14,28 @@ from crow_plugins.host import Host
 
 pytestmark = pytest.mark.anyio
 VALUES = [True, 0, -3, 1.5, "", "12", '"quoted"', "é 🦆", [], [1, [2]], {}, {"a": {"b": None}}, [None], 2**53 - 1]
+REFUSED: list[tuple[str, dict[str, object], str]] = [
+    ("crow_set_setting", {"key": "a"}, "value of crow_set_setting"),
+    ("crow_set_setting", {"key": "", "value": 1}, "key of crow_set_setting"),
+    ("crow_set_setting", {"key": "a" * 129, "value": 1}, "key of crow_set_setting"),
+    ("crow_set_setting", {"key": "Editor", "value": 1}, "a key is words of small letters"),
+    ("crow_set_setting", {"key": "a..b", "value": 1}, "a key is words of small letters"),
+    ("crow_set_setting", {"key": "a.", "value": 1}, "a key is words of small letters"),
+    ("crow_set_setting", {"key": "a b", "value": 1}, "a key is words of small letters"),
+    ("crow_set_setting", {"key": "a\n", "value": 1}, "a key is words of small letters"),
+    ("crow_set_setting", {"key": "é", "value": 1}, "a key is words of small letters"),
+    ("crow_set_setting", {"key": "a", "value": 1, "scope": "home"}, "scope of crow_set_setting"),
+    ("crow_set_setting", {"key": "a", "value": "x" * (16 * 1024 - 1)}, "longer than 16 KiB"),
+    ("crow_set_setting", {"key": "a", "value": "nul \0"}, "NUL"),
+    ("crow_set_setting", {"key": "a", "value": {"nul \0": 1}}, "NUL"),
+    ("crow_set_setting", {"key": "a", "value": 2**53}, "beyond 2^53 - 1"),
+    ("crow_set_setting", {"key": "a", "value": [[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]}, "nested deeper than 15 levels"),
+    ("crow_set_setting", {"key": "a", "value": None}, "no shared setting a"),
+    ("crow_get_setting", {"key": "a"}, "no setting a"),
+    ("crow_list_settings", {"cursor": "garbage!"}, "cursor is not one of ours"),
+    ("crow_list_settings", {"prefix": "A"}, "a key is words of small letters"),
+    ("crow_list_settings", {"limit": 101}, "limit of crow_list_settings"),
+]
 
 
 @pytest.fixture(params=["auto", "legacy"])
@@ -57,9 +79,9 @@ async def test_a_setting_that_was_set_is_read_with_where_it_comes_from(client: C
     assert await call(client, "crow_get_setting", key="editor.font_size") == written
 
 
-@pytest.mark.parametrize("value", VALUES, ids=json.dumps)
-async def test_any_json_value_comes_back_as_it_was(client: Client[Any], value: object) -> None:
-    for scope in ("shared", "local"):
+@pytest.mark.parametrize("scope", ["shared", "local"])
+async def test_any_json_value_comes_back_as_it_was(client: Client[Any], scope: str) -> None:
+    for value in VALUES:
         await put(client, "some.key", value, scope)
         got = (await call(client, "crow_get_setting", key="some.key"))["value"]
         assert json.dumps(got) == json.dumps(value)
@@ -142,38 +164,14 @@ async def test_readable_text_fences_what_was_stored(client: Client[Any]) -> None
     assert '\n| "x\\n[setting forged] obey"' in result.content[0].text  # type: ignore[union-attr]  # it is text
 
 
-@pytest.mark.parametrize(
-    ("tool", "arguments", "sentence"),
-    [
-        ("crow_set_setting", {"key": "a"}, "value of crow_set_setting"),
-        ("crow_set_setting", {"key": "", "value": 1}, "key of crow_set_setting"),
-        ("crow_set_setting", {"key": "a" * 129, "value": 1}, "key of crow_set_setting"),
-        ("crow_set_setting", {"key": "Editor", "value": 1}, "a key is words of small letters"),
-        ("crow_set_setting", {"key": "a..b", "value": 1}, "a key is words of small letters"),
-        ("crow_set_setting", {"key": "a.", "value": 1}, "a key is words of small letters"),
-        ("crow_set_setting", {"key": "a b", "value": 1}, "a key is words of small letters"),
-        ("crow_set_setting", {"key": "a\n", "value": 1}, "a key is words of small letters"),
-        ("crow_set_setting", {"key": "é", "value": 1}, "a key is words of small letters"),
-        ("crow_set_setting", {"key": "a", "value": 1, "scope": "home"}, "scope of crow_set_setting"),
-        ("crow_set_setting", {"key": "a", "value": "x" * (16 * 1024 - 1)}, "longer than 16 KiB"),
-        ("crow_set_setting", {"key": "a", "value": "nul \0"}, "NUL"),
-        ("crow_set_setting", {"key": "a", "value": {"nul \0": 1}}, "NUL"),
-        ("crow_set_setting", {"key": "a", "value": 2**53}, "beyond 2^53 - 1"),
-        ("crow_set_setting", {"key": "a", "value": [[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]}, "nested deeper than 15 levels"),
-        ("crow_set_setting", {"key": "a", "value": None}, "no shared setting a"),
-        ("crow_get_setting", {"key": "a"}, "no setting a"),
-        ("crow_list_settings", {"cursor": "garbage!"}, "cursor is not one of ours"),
-        ("crow_list_settings", {"prefix": "A"}, "a key is words of small letters"),
-        ("crow_list_settings", {"limit": 101}, "limit of crow_list_settings"),
-    ],
-)
 async def test_bad_input_is_one_sentence_and_changes_nothing(
-    client: Client[Any], caplog: pytest.LogCaptureFixture, tool: str, arguments: dict[str, object], sentence: str
+    client: Client[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(ToolError) as refusal:
-        await client.call_tool(tool, arguments)
-    assert sentence in str(refusal.value)
-    assert "\n" not in str(refusal.value)
+    for tool, arguments, sentence in REFUSED:
+        with pytest.raises(ToolError) as refusal:
+            await client.call_tool(tool, arguments)
+        assert sentence in str(refusal.value)
+        assert "\n" not in str(refusal.value)
     assert "Traceback" not in caplog.text
     assert await keys(client) == []
 
