@@ -1,6 +1,7 @@
 """Our own feed after a restore: doubted, brought up to what the peers have, and only then appended to again.
 
-1. Peers give back what they have of it and we lack; it is applied like anybody's entries.
+1. Peers give back what they have of it and we lack; it is applied like anybody's entries. A head that nobody has all
+   blocks of, since it was signed before the restore and only its hashes got around, is given up.
 2. Own entries of a branch that was given up follow, unchanged, then the outbox.
 3. All of it is signed under a fork above every one that was ever seen, unless every instance of the chain has
    confirmed that what it has is a part of ours.
@@ -13,6 +14,7 @@ from collections.abc import Collection
 from crow_plugins.feed import Head
 from crow_plugins.replicator.entries import EntryIndex, Place
 from crow_plugins.replicator.entry import read
+from crow_plugins.replicator.feed_storage import DatabaseStorage
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.store import WriteTransaction
 
@@ -25,7 +27,7 @@ def begin(transaction: WriteTransaction, own: OwnFeed, reason: str) -> None:
 
 
 def finish(transaction: WriteTransaction, own: OwnFeed, forks_seen: Collection[int], *, all_agree: bool) -> Head:
-    """Append what waits and trust the feed again; returns the new head. The feed must be here in full.
+    """Append what waits and trust the feed again; returns the new head. Blocks that are not here are given up.
 
     `forks_seen` are those that any peer told of our feed; `all_agree` says that every instance of the chain that is
     not revoked confirmed its copy to be a part of ours.
@@ -33,6 +35,10 @@ def finish(transaction: WriteTransaction, own: OwnFeed, forks_seen: Collection[i
     db = transaction.db
     feed, index = own.feed(db), EntryIndex(db)
     number = own.number(db)
+    here = DatabaseStorage(db, number).contiguous()
+    if here < feed.head.length or not all_agree:
+        fork = max(feed.head.fork + 1, *(seen + 1 for seen in forks_seen), transaction.now)
+        feed.storage.store(feed.truncate(here, fork, own.writer()))
     waiting = [entry for entry in _waiting(transaction, number) if not index.places(read(entry).entry.version)]
     if waiting:
         first = own.append(db, waiting)
@@ -42,12 +48,8 @@ def finish(transaction: WriteTransaction, own: OwnFeed, forks_seen: Collection[i
         index.flush()
     db.execute_sql("DELETE FROM outbox")
     db.execute_sql("DELETE FROM orphans WHERE feed = ?", (number,))
-    if not all_agree:
-        head = feed.head
-        fork = max(head.fork + 1, *(seen + 1 for seen in forks_seen), transaction.now)
-        feed.storage.store(feed.truncate(head.length, fork, own.writer()))
     own.trust(db)
-    return feed.head
+    return own.feed(db).head
 
 
 def _waiting(transaction: WriteTransaction, number: int) -> list[bytes]:

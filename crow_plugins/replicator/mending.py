@@ -111,7 +111,7 @@ class Mending:
             here = held_feed(transaction.db, self._own.number(transaction.db))
             fork, length = here.fork, here.length
             longer = any(told > (fork, length) and told[0] == fork for told in heads.values())
-            if here.contiguous < length or (longer and self._is_given()):
+            if (here.contiguous < length or longer) and self._is_given():
                 return False
             agree = needed <= heads.keys() and all(told[0] == fork and told[1] <= length for told in heads.values())
             forks = [told[0] for told in heads.values()]
@@ -126,7 +126,10 @@ class Mending:
         return not others or waited >= (GRACE_SECONDS if missing else SETTLE_SECONDS)
 
     def _is_given(self) -> bool:
-        """Whether it is worth waiting for what a peer has and we lack; another branch never comes like that."""
+        """Whether it is worth waiting for what a peer has and we lack; another branch never comes like that.
+
+        Nor does a block that no peer has: its head got around before the restore, the block itself did not.
+        """
         return not self._branches and time.monotonic() - self._since < GIVING_SECONDS
 
     def _look_at_seal(self) -> None:

@@ -162,8 +162,13 @@ def introduce(*machines: Machine) -> None:
                 transaction.db.execute_sql("INSERT OR IGNORE INTO crow_instances VALUES (?)", (other.id,))
 
 
-def carry(source: Machine, target: Machine, feed_of: Machine | None = None, *, apply: bool = True) -> Outcome | None:
-    """Bring a feed, the source's own if none is named, to the target as far as the source has it."""
+def carry(
+    source: Machine, target: Machine, feed_of: Machine | None = None, *, apply: bool = True, blocks_max: int = 1 << 30
+) -> Outcome | None:
+    """Bring a feed, the source's own if none is named, to the target as far as the source has it.
+
+    `blocks_max`: the connection is cut after so many blocks, when the head is there already.
+    """
     author = feed_of or source
     with target.store.transaction() as transaction, source.store.read() as db:
         theirs = _feed(db, author)
@@ -173,7 +178,7 @@ def carry(source: Machine, target: Machine, feed_of: Machine | None = None, *, a
         if theirs.head.fork < ours.head.fork:
             return None
         before = ours.storage.held().contiguous
-        kept = _copy(transaction, target, author, theirs, ours)
+        kept = _copy(transaction, target, author, theirs, ours, blocks_max)
         if author is target:
             return target.intake.take_own(transaction, min(before, kept))
     outcome = None
@@ -217,7 +222,9 @@ def _new(transaction: WriteTransaction, author: Machine) -> Feed:
     return Feed(author.own.key, DatabaseStorage(transaction.db, number))
 
 
-def _copy(transaction: WriteTransaction, target: Machine, author: Machine, theirs: Feed, ours: Feed) -> int:
+def _copy(
+    transaction: WriteTransaction, target: Machine, author: Machine, theirs: Feed, ours: Feed, blocks_max: int
+) -> int:
     """Returns how much of what was here before is here still."""
     have, there = ours.head, theirs.head
     kept = have.length
@@ -232,7 +239,8 @@ def _copy(transaction: WriteTransaction, target: Machine, author: Machine, their
     elif there.length > have.length:
         upgrade = UpgradeRequest(have.length, there.length - have.length)
         ours.storage.store(ours.receive(theirs.prove(ProofRequest(upgrade=upgrade))))
-    missing = list(ours.storage.held().missing(0, there.length))
+    given = theirs.storage.held().contiguous
+    missing = list(ours.storage.held().missing(0, given))[:blocks_max]
     if missing:
         proofs = theirs.prove_blocks(ours.paths_wanted(missing, set()))
         ours.storage.store(ours.receive_blocks(there.fork, proofs).batch)

@@ -116,3 +116,24 @@ def test_a_write_after_a_restore_never_has_the_name_of_one_that_was_lost(tmp_pat
         assert grackle.things() == swan.things()
         assert len(grackle.rows("SELECT id FROM sync_conflicts WHERE resolved = 0")) == 1
         grackle.store.close()
+
+
+def test_a_head_of_which_nobody_has_all_blocks_is_given_up(tmp_path: Path) -> None:
+    """Its hashes got around before the restore and the last block did not: waiting for it would be for ever."""
+    with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
+        grackle.write("before", ROWS[0])
+        saved = backup(grackle, tmp_path / "saved")
+        grackle = reopen(tmp_path / "grackle", grackle.keyring)
+        introduce(grackle, swan)
+        grackle.write("it got around", ROWS[1])
+        grackle.write("it did not", ROWS[2])
+        carry(grackle, swan, blocks_max=2)
+        grackle = restored(grackle, saved, swan)
+        grackle.doubt()
+        grackle.write("meanwhile", ROWS[3])
+        grackle.heal(swan)
+        settle(grackle, swan)
+        assert texts(grackle) == {ROWS[0]: "before", ROWS[1]: "it got around", ROWS[3]: "meanwhile"}
+        assert grackle.things() == swan.things()
+        assert swan.rows("SELECT DISTINCT contiguous - length FROM feeds") == [(0,)]
+        grackle.store.close()
