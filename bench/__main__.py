@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import calls, imports, writes
+from bench import calls, imports, nest, writes
 from bench.figures import show
 from bench.world import installation
 
@@ -12,6 +12,8 @@ def main() -> None:
     with installation() as home:
         show("Import", imports.measure(home))
         show("Calls over HTTP", calls.measure(home))
+    kept = f"{nest.CONFLICTS} conflicts, {nest.INSTANCES} instances, {nest.CALLS:,} calls"
+    show(f"Pages of the Nest with {kept}", nest.measure())
 
 
 main()

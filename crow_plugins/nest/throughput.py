@@ -37,9 +37,9 @@ class Throughput:
 
     def drawn(self) -> Drawing:
         now = self._clock()
-        rates = self._rates()
+        rates = [(at, rate) for at, rate in self._rates() if now - at <= SPAN_SECONDS]
         highest = max((rate for _, rate in rates), default=0.0)
-        places = [(_across(at, now), _down(rate, highest)) for at, rate in rates if now - at <= SPAN_SECONDS]
+        places = [(_across(at, now), _down(rate, highest)) for at, rate in rates]
         points = places or [(0.0, HEIGHT - EDGE)]
         points = [(points[0][0], points[0][1]), *points, (WIDTH, points[-1][1])]
         line = _listed(points)
