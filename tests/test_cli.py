@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,9 +112,9 @@ def test_remember_search_and_status(home: Path) -> None:
     assert "The spare key is under the blue pot" in found.stdout
     assert str(remembered["id"]) in found.stdout
     status = answer(home, "status")
-    assert (status["name"], status["gateway"], status["rows"]) == ("grackle", None, {"memories": 1})
-    assert status["summary"] == {"memory_categories": {"general": 1}}
-    assert "keeps      1 memories" in crow(home, "status").stdout
+    assert (status["name"], status["gateway"], status["rows"]["memories"]) == ("grackle", None, 1)
+    assert status["summary"]["memory_categories"] == {"general": 1}
+    assert re.search(r"^keeps +.*\b1 memories", crow(home, "status").stdout, re.MULTILINE)
 
 
 def test_search_finding_nothing_says_so(home: Path) -> None:
@@ -174,7 +175,7 @@ def test_a_dry_run_checks_everything_and_changes_nothing(home: Path, tmp_path: P
     result = crow(home, "import", str(file), "--dry-run", "--json")
     told = json.loads(result.stdout)
     assert (told["imported"], [each["line"] for each in told["skipped"]]) == (1, [2])
-    assert answer(home, "status")["rows"] == {"memories": 0}
+    assert answer(home, "status")["rows"]["memories"] == 0
 
 
 def test_lines_that_cannot_be_taken_are_named_and_the_others_are_in(home: Path, tmp_path: Path) -> None:

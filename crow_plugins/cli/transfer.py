@@ -1,7 +1,8 @@
 """Rows out and in as JSON Lines: one object a line, its `kind` says whose it is.
 
 Lines of one kind that stand together go to their plugin as one stream, which writes in batches; a line that cannot
-be taken is left out and told of, with its number and the reason.
+be taken is left out and told of, with its number and the reason. Files of other programs are read by the importers
+that plugins bring.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from crow_hooks import CrowError, Data, Format, Skipped
 from crow_plugins.cli.terminal import ATerminal, Terminal
 from crow_plugins.host import Host
 from crow_plugins.manifest import nearest
+from crow_plugins.rows import Importer
 
 LINE_BYTES_MAX = 1 << 20  # four times the largest row
 REASONS_SHOWN = 10
-ROWS_A_STEP = 1000
+ROWS_A_STEP = 100
 
 
 class FileUnusable(CrowError):
@@ -40,13 +42,14 @@ class FileUnusable(CrowError):
 
 
 class SomeSkipped(CrowError):
-    """An import left lines out; the rest is in."""
+    """An import left something out; the rest is in."""
 
     code = "some_skipped"
 
-    def __init__(self, count: int, taken: int) -> None:
+    def __init__(self, count: int, taken: int, item: str) -> None:
+        items = f"{item[:-1]}ies" if item.endswith("y") else f"{item}s"
         super().__init__(
-            f"{count} lines were left out and {taken} taken; correct the lines named above and import again"
+            f"{count} {items} were left out and {taken} taken; correct the {items} named above and import again"
         )
 
 
@@ -91,28 +94,40 @@ def import_rows(
     file: AFile,
     /,
     *,
-    dry_run: Annotated[bool, Parameter(help="Check every line and change nothing.", negative=())] = False,
+    format: Annotated[str | None, Parameter(help="What another program wrote: bibtex, markdown, …")] = None,
+    dry_run: Annotated[bool, Parameter(help="Check everything and change nothing.", negative=())] = False,
     terminal: ATerminal,
 ) -> None:
-    """Take rows from a file as `crow export` writes it. What is here already stays as it is.
+    """Take rows from a file as `crow export` writes it, or as another program does. What is here stays as it is.
 
     Parameters
     ----------
     file
-        Where from; - for standard input.
+        Where from; - for standard input, and a folder for a format that reads folders.
     """
     report = Report()
-    with terminal.open() as host, _read(file) as source, _progress(terminal, source) as advance:
-        for result in take(source, _formats(host), dry_run=dry_run):
-            report.add(result)
-            advance(1)
+    with terminal.open() as host:
+        if format is None:
+            with _read(file) as source, _progress(terminal, source) as advance:
+                for result in take(source, _formats(host), dry_run=dry_run):
+                    report.add(result)
+                    advance(1)
+        else:
+            importer = _importer(host, format)
+            _refuse_unreadable(file)
+            report.item = importer.item
+            with _progress(terminal, None) as advance:
+                for result in importer.take(file, dry_run):
+                    report.add(result)
+                    advance(1)
     _tell(terminal, report, dry_run)
 
 
 @dataclass
 class Report:
-    """What became of the lines."""
+    """What became of the lines, or of whatever the items of a file are."""
 
+    item: str = "line"
     taken: int = 0
     here: int = 0
     skipped: list[Skipped] = field(default_factory=list)
@@ -189,6 +204,33 @@ def _formats(host: Host) -> dict[str, Format]:
     }
 
 
+class UnknownFormat(CrowError):
+    """No plugin that is on reads such files."""
+
+    code = "unknown_format"
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"there is no format {name}{nearest(name, known)}")
+
+
+def _importer(host: Host, name: str) -> Importer:
+    known = {
+        each.name: each
+        for plugin, each in host.contributions("register_formats", Format)
+        if host.is_enabled(plugin) and isinstance(each, Importer)
+    }
+    if name not in known:
+        raise UnknownFormat(name, known)
+    return known[name]
+
+
+def _refuse_unreadable(file: Path) -> None:
+    try:
+        os.close(os.open(file, os.O_RDONLY))
+    except OSError as error:
+        raise FileUnusable(file, error.strerror or str(error)) from error
+
+
 class UnknownKind(CrowError):
     """There is no such kind of row here."""
 
@@ -213,6 +255,8 @@ def _read(file: Path) -> Iterator[BinaryIO]:
     if file == Path("-"):
         yield sys.stdin.buffer
         return
+    if file.is_dir():
+        raise FileUnusable(file, "it is a folder, which needs a --format that reads folders")
     try:
         source = file.open("rb")
     except OSError as error:
@@ -265,14 +309,14 @@ def _show(progress: Progress, task: TaskID, rows: int, position: int | None) -> 
 
 
 def _tell(terminal: Terminal, report: Report, dry_run: bool) -> None:
-    skipped = [{"line": each.position, "reason": each.reason} for each in report.skipped]
+    skipped = [{report.item: each.position, "reason": each.reason} for each in report.skipped]
     answer = {"imported": report.taken, "already_here": report.here, "skipped": skipped, "dry_run": dry_run}
     verb = "Would import" if dry_run else "Imported"
     terminal.answer(answer, f"{verb} {report.taken} rows; {report.here} are here already, {len(skipped)} were left out")
     if not terminal.json:
         for each in report.skipped[:REASONS_SHOWN]:
-            terminal.say(f"line {each.position}: {each.reason}")
+            terminal.say(f"{report.item} {each.position}: {each.reason}")
         if len(skipped) > REASONS_SHOWN:
             terminal.say(f"and {len(skipped) - REASONS_SHOWN} more; --json lists them all")
     if skipped:
-        raise SomeSkipped(len(skipped), report.taken)
+        raise SomeSkipped(len(skipped), report.taken, report.item)

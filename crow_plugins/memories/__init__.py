@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from crow_hooks import Check, Command, Crow, Format, SearchKind, Summary, SyncedTable, Tables, hookimpl
 from crow_plugins.fulltext import index_check, search_kind, title_of
 from crow_plugins.memories.commands import commands
+from crow_plugins.memories.graph import graph
 from crow_plugins.memories.memories import Memories
 from crow_plugins.memories.memory import MEMORY
 from crow_plugins.memories.schema import INDEX, MIGRATIONS
@@ -52,7 +53,7 @@ def register_commands(crow: Crow) -> Sequence[Command]:
 
 @hookimpl
 def register_formats(crow: Crow) -> Sequence[Format]:
-    return [rows_format(crow, MEMORY)]
+    return [rows_format(crow, MEMORY), graph(crow)]
 
 
 @hookimpl
