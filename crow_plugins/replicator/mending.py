@@ -71,6 +71,11 @@ class Mending:
                 self._seal.write(store_id, head, this_machine().boot_id)
                 self._sealed = head.fork, head.length
 
+    @property
+    def sealed_length(self) -> int:
+        """How much of our feed others may be told of."""
+        return self._sealed[1] if self._sealed else 0
+
     def seal_first(self) -> None:
         """Seal if there is no seal: one that is behind is as good, and without any all is doubted."""
         if not self._seal.path.exists():

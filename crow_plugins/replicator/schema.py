@@ -12,6 +12,15 @@ MIGRATION = """
         FOREIGN KEY (instance_id) REFERENCES crow_instances (id)
     );
 
+    -- What was last measured of each instance while a gateway ran: how fast, and how soon.
+    CREATE TABLE sync_progress (
+        instance_id TEXT    PRIMARY KEY,
+        rate        REAL,             -- entries of its feed that are applied a second; NULL when nothing is behind
+        confirmed   INTEGER,          -- how much of our own feed it says it holds
+        lag_seconds REAL,             -- from a write here to its word that it holds it
+        at          INTEGER NOT NULL  -- when that was measured
+    );
+
     -- Writers by a small number, with the highest lamport that stands in any feed held here.
     CREATE TABLE writers (
         number  INTEGER PRIMARY KEY,

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import peewee
 
 from crow_hooks import FeedStatus, Instance, KnownInstance, Trouble
+from crow_plugins.replicator import progress
 from crow_plugins.replicator.feed_storage import HeldFeed, all_feeds
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.replicator.rejections import newest
@@ -21,6 +22,7 @@ def statuses(
     others: Sequence[KnownInstance],
     announced: Mapping[str, int],
     connected: Collection[str],
+    now: int,
 ) -> list[FeedStatus]:
     """Our own feed first, then those of the others that are not revoked.
 
@@ -30,6 +32,7 @@ def statuses(
     counts = _counts(db)
     cursors = dict(db.execute_sql("SELECT instance_id, last_seq FROM sync_state").fetchall())
     times = dict(db.execute_sql("SELECT instance_id, last_sync FROM sync_state").fetchall())
+    measured = progress.read(db, now)
     instances = [self_, *(other.instance for other in others if not other.revoked)]
     return [
         _status(
@@ -40,6 +43,7 @@ def statuses(
             counts=counts.get(instance.id, (0, 0)),
             last_sync=times.get(instance.id),
             connected=instance.id in connected,
+            measured=measured.get(instance.id, progress.Reading()),
         )
         for instance in instances
     ]
@@ -66,20 +70,27 @@ def _status(
     counts: tuple[int, int],
     last_sync: int | None,
     connected: bool,
+    measured: progress.Reading,
 ) -> FeedStatus:
     """`applied` is None for our own feed: what we wrote, we have."""
     length = feed.length if feed else 0
     parked, rejected = counts
+    done = length if applied is None else applied
+    behind, rate = max(length, announced) - done, measured.rate
     return FeedStatus(
         instance=instance,
         length=max(length, announced),
         held=feed.contiguous if feed else 0,
-        applied=length if applied is None else applied,
+        applied=done,
         parked=parked,
         rejected=rejected,
         last_sync=last_sync,
         connected=connected,
         frozen=feed is not None and feed.frozen is not None,
+        rate=rate if behind > 0 else None,
+        seconds_left=behind / rate if behind > 0 and rate else None,
+        confirmed=measured.confirmed,
+        lag_seconds=measured.lag_seconds,
     )
 
 

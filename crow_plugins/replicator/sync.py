@@ -39,6 +39,7 @@ from crow_plugins.replicator.history import ancestor
 from crow_plugins.replicator.inbox import Signal
 from crow_plugins.replicator.intake import Intake
 from crow_plugins.replicator.link import Link
+from crow_plugins.replicator.measuring import Measuring
 from crow_plugins.replicator.membership import Introduction
 from crow_plugins.replicator.mending import Mending
 from crow_plugins.replicator.own_feed import OwnFeed
@@ -72,6 +73,7 @@ class InstanceSyncManager:
         self._mending = Mending(crow, self.own, SealFile(premises.home.folder))
         self._connections = Connections(premises.keyring.identity.instance_id)
         self._appending = Appending(self.own, self._appended, self._own_grew)
+        self._measuring = Measuring(crow, self.own, self._trusting, self._intake, self._connections)
         self._came = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._dialler: Dialler | None = None
@@ -118,7 +120,7 @@ class InstanceSyncManager:
         announced = {feed.instance_id: self._connections.longest(key) for key, feed in self._trusting.feeds().items()}
         others, connected = self._registry.others(), self._connected_now()
         with self._crow.read() as db:
-            return statuses(db, self.own, self._crow.instance, others, announced, connected)
+            return statuses(db, self.own, self._crow.instance, others, announced, connected, self._crow.now())
 
     async def sync_now(self, instance_id: str | None = None, wait_seconds: float = 0.0) -> SyncProgress:
         begun = time.monotonic()
@@ -178,6 +180,7 @@ class InstanceSyncManager:
             log.exception("connection failed peer=%s", link.peer and link.peer.id)
         finally:
             if self._connections.leave(link) and link.peer is not None:
+                self._measuring.lag.left(link.peer.id)
                 await asyncio.to_thread(self._gone, link.peer.id)
         return link
 
@@ -228,6 +231,7 @@ class InstanceSyncManager:
     def work(self, link: Link, *, grown: bool) -> list[FeedEvent]:
         assert link.peer is not None
         self._mending.seal()
+        self._measuring.lag.reached(self._mending.sealed_length, time.monotonic())
         try:
             events = self._worked(link, None if grown else ())
         except RemoteProtocolError as error:
@@ -258,6 +262,8 @@ class InstanceSyncManager:
         match event:
             case Announced(key=key, fork=fork, length=length):
                 self._connections.told(peer_id, key, fork, length)
+                if key == self.own.key:
+                    self._measuring.lag.told(peer_id, length, time.monotonic())
                 if key == self.own.key and self._mending.compare(peer_id, fork, length):
                     self._connections.signal(Signal.CHAIN_CHANGED)
             case Forked(key=key) if key == self.own.key:
@@ -295,6 +301,7 @@ class InstanceSyncManager:
 
     def _own_grew(self) -> None:
         """After the commit, in whatever process and thread wrote."""
+        self._measuring.lag.wrote(time.monotonic())
         if self._wake is not None:
             self._connections.signal(Signal.FEEDS_GREW)
             self._wake.tell()
@@ -304,6 +311,7 @@ class InstanceSyncManager:
 
     def _written_beside(self) -> None:
         """Another process of the home appended entries."""
+        self._measuring.lag.wrote(time.monotonic())
         for link in self._connections.all():
             link.signal(Signal.FEEDS_GREW)
 
@@ -346,6 +354,7 @@ class InstanceSyncManager:
 
     def _tend(self) -> None:
         self._uptake.retry_parked()
+        self._measuring.look()
         for peer_id in self._connections.ids():
             self._registry.seen(peer_id, "online")
         needed = frozenset(other.instance.id for other in self._registry.others() if not other.revoked)

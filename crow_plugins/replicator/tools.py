@@ -34,7 +34,8 @@ CURSOR = Field(max_length=256, description="next_cursor of the last answer.")
 class FeedAnswer(BaseModel):
     """How far one instance's feed is known here, in entries: signed by its writer, held here, applied here.
 
-    `conflicts` are the open ones whose other version it wrote.
+    `conflicts` are the open ones whose other version it wrote. While it is behind: entries applied a second and the
+    seconds left at that. `confirmed` is how much of our own feed it holds, `lag_seconds` how long that took last.
     """
 
     instance_id: str
@@ -50,6 +51,10 @@ class FeedAnswer(BaseModel):
     last_sync: int | None
     connected: bool
     frozen: bool
+    rate: float | None
+    seconds_left: float | None
+    confirmed: int | None
+    lag_seconds: float | None
 
 
 class SyncAnswer(BaseModel):
@@ -210,7 +215,8 @@ def conflict_answer(record: ConflictRecord, sides: OpenSides | None = None) -> C
 
 
 def status_text(answer: SyncAnswer) -> str:
-    lines = [_feed_line(feed) for feed in answer.feeds]
+    own = next((feed.length for feed in answer.feeds if feed.own), None)
+    lines = [_feed_line(feed, own) for feed in answer.feeds]
     if answer.suspect:
         lines.insert(0, f"This instance does not append to its feed now: {answer.suspect}")
     if answer.open_conflicts:
@@ -218,13 +224,29 @@ def status_text(answer: SyncAnswer) -> str:
     return "\n".join(lines) or "This instance knows no other yet."
 
 
-def _feed_line(feed: FeedAnswer) -> str:
+def _feed_line(feed: FeedAnswer, own_length: int | None) -> str:
     if feed.own:
         return f"{feed.name} (this machine): {feed.length} entries"
-    state = "connected" if feed.connected else "not connected"
-    known = f"{feed.applied} of {feed.length} entries applied"
-    extras = [f"{count} {what}" for count, what in ((feed.parked, "parked"), (feed.rejected, "rejected")) if count]
-    return ", ".join([f"{feed.name}: {known}", state, *extras, *(["frozen"] if feed.frozen else [])])
+    parts = [f"{feed.name}: {feed.applied} of {feed.length} entries applied"]
+    if feed.rate and feed.seconds_left is not None:
+        parts.append(f"{feed.rate:.0f} a second, about {_duration(feed.seconds_left)} left")
+    parts.append("connected" if feed.connected else "not connected")
+    if own_length is not None and feed.confirmed is not None and feed.confirmed < own_length:
+        parts.append(f"lacks {own_length - feed.confirmed} of ours")
+    if feed.connected and feed.lag_seconds is not None:
+        parts.append(f"has what is written here after {_duration(feed.lag_seconds)}")
+    parts += [f"{count} {what}" for count, what in ((feed.parked, "parked"), (feed.rejected, "rejected")) if count]
+    return ", ".join([*parts, *(["frozen"] if feed.frozen else [])])
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _feed(own_id: str, feed: FeedStatus, conflicts: int) -> FeedAnswer:
@@ -242,6 +264,10 @@ def _feed(own_id: str, feed: FeedStatus, conflicts: int) -> FeedAnswer:
         last_sync=feed.last_sync,
         connected=feed.connected,
         frozen=feed.frozen,
+        rate=feed.rate,
+        seconds_left=feed.seconds_left,
+        confirmed=feed.confirmed,
+        lag_seconds=feed.lag_seconds,
     )
 
 

@@ -231,6 +231,10 @@ class FeedStatus:
 
     `length` is what its writer was last known to have signed, `held` what is here, `applied` what this database
     has taken in; `parked` waits, `rejected` was refused. `connected` tells whether a peer serves it now.
+
+    Measured by the gateway, None where there is nothing to measure: `rate`, entries applied a second while this
+    database is behind, and `seconds_left` at that rate; `confirmed`, how much of our own feed the instance says that
+    it holds; `lag_seconds`, from a write here to that word.
     """
 
     instance: Instance
@@ -242,6 +246,10 @@ class FeedStatus:
     last_sync: int | None
     connected: bool
     frozen: bool
+    rate: float | None = None
+    seconds_left: float | None = None
+    confirmed: int | None = None
+    lag_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
