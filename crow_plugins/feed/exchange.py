@@ -448,6 +448,6 @@ def _is_block(proof: Proof) -> bool:
 
 def _is_comparison(asked: ProofRequest | None, proof: Proof, feed: Feed) -> bool:
     """Whether it shows the whole tree of a feed that has some of it already; unasked, it is meant as evidence."""
-    if proof.upgrade is None or feed.head.length == 0:
-        return False
+    if proof.upgrade is None or proof.block is not None or feed.head.length == 0:
+        return False  # with a block it was asked for while the feed was empty, and another peer was faster
     return asked is None or (asked.upgrade is not None and asked.upgrade.start == 0)

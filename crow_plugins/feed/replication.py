@@ -45,6 +45,7 @@ class Replication:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+        self.at_fault: bytes | None = None  # the feed of which the peer sent what `work` refused
         self._offered: dict[Channel, Exchange] = {}
         self._open: deque[Exchange] = deque()  # in turn
         self._out: list[bytes] = []
@@ -144,6 +145,7 @@ class Replication:
         except RemoteProtocolError as error:
             self._unsure.clear()
             self._wire.refuse(error)
+            self.at_fault = exchange.key
             raise
         except Exception:  # of the caller's storage
             self.rolled_back()

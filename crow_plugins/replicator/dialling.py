@@ -32,11 +32,15 @@ class Dialler:
         self,
         registry: InstanceRegistry,
         lease: Lease | None,
+        shut_out: Callable[[], frozenset[str]],
         connected: Callable[[], frozenset[str]],
         converse: Callable[[ByteStream], asyncio.Task[Link]],
     ) -> None:
-        """`converse` holds a connection to its end; `connected` has the ids of who is connected by anybody's doing."""
-        self._registry, self._lease, self._connected, self._converse = registry, lease, connected, converse
+        """`converse` holds a connection to its end; `connected` has the ids of who is connected by anybody's doing,
+        `shut_out` of who is not to be dialled (database work).
+        """
+        self._registry, self._lease, self._shut_out = registry, lease, shut_out
+        self._connected, self._converse = connected, converse
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._now: dict[str, asyncio.Event] = {}
         self._looking: asyncio.Task[None] | None = None
@@ -78,10 +82,13 @@ class Dialler:
         wait = FIRST_SECONDS
         while True:
             other = next((each for each in self._registry.others() if each.instance.id == instance_id), None)
-            if other is not None and instance_id not in self._connected():
+            if other is not None and instance_id not in self._connected() and not await self._is_shut_out(instance_id):
                 held = await self._dial(other)
                 wait = FIRST_SECONDS if held else min(2 * wait, LAST_SECONDS)
             await self._pause(instance_id, wait * random.uniform(0.75, 1.25))  # noqa: S311  # spreads load, hides nothing
+
+    async def _is_shut_out(self, instance_id: str) -> bool:
+        return instance_id in await asyncio.to_thread(self._shut_out)
 
     async def _pause(self, instance_id: str, seconds: float) -> None:
         event = self._now[instance_id]

@@ -16,6 +16,7 @@ from crow_plugins.replicator.feed_storage import DatabaseStorage, block_at
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.store import WriteTransaction
 
+BEFORE_ALL = Place(-1, -1)
 BATCH_ENTRIES_MAX = 500  # a transaction of a fifth of a second: local writes wait no longer for it
 
 
@@ -26,6 +27,14 @@ class Cursor:
     length: int = 0
     lamport: int = 0
     at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """How many parked entries were applied, and where the last one that was tried stands; None if none was left."""
+
+    applied: int
+    last: Place | None
 
 
 class Intake:
@@ -62,17 +71,17 @@ class Intake:
         with self._own.keeping_up(transaction):
             return self._applying.apply(transaction, source, first, blocks, careful=True)
 
-    def retry_parked(self, transaction: WriteTransaction, limit: int = BATCH_ENTRIES_MAX) -> int:
-        """Try parked entries again, those that were tried least; returns how many were applied."""
-        applied = 0
+    def retry_parked(self, transaction: WriteTransaction, after: Place = BEFORE_ALL) -> Retried:
+        """Try a batch of parked entries again, those that stand after a place."""
+        waiting, applied = _parked(transaction.db, after), 0
         with self._own.keeping_up(transaction):
-            for place, source in _parked(transaction.db, limit):
+            for place, source in waiting:
                 block = block_at(transaction.db, place.feed, place.seq)
                 outcome = self._applying.apply(transaction, source, place.seq, [block], careful=True)
                 if not outcome.parked:
                     unpark(transaction.db, place)
                 applied += outcome.applied
-        return applied
+        return Retried(applied, waiting[-1][0] if waiting else None)
 
     def cursor(self, db: peewee.Database, instance_id: str) -> Cursor:
         row = db.execute_sql(
@@ -93,10 +102,10 @@ class Intake:
         )
 
 
-def _parked(db: peewee.Database, limit: int) -> list[tuple[Place, Source]]:
+def _parked(db: peewee.Database, after: Place) -> list[tuple[Place, Source]]:
     rows = db.execute_sql(
         "SELECT feed, seq, instance_id FROM parked_entries JOIN feeds ON number = feed "
-        "ORDER BY tried, feed, seq LIMIT ?",
-        (limit,),
+        "WHERE (feed, seq) > (?, ?) ORDER BY feed, seq LIMIT ?",
+        (after.feed, after.seq, BATCH_ENTRIES_MAX),
     ).fetchall()
     return [(Place(feed, seq), Source(feed, instance_id)) for feed, seq, instance_id in rows]

@@ -11,6 +11,8 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 
+import peewee
+
 from crow_hooks import (
     Change,
     Conflict,
@@ -20,6 +22,7 @@ from crow_hooks import (
     FeedStatus,
     InstanceRegistry,
     KnownInstance,
+    SyncedTable,
     SyncProgress,
     Transaction,
     Trouble,
@@ -69,7 +72,7 @@ class InstanceSyncManager:
         self.own = OwnFeed(premises.keyring)
         self._trusting = Trusting(crow, registry, self.own, self._chain)
         self._intake = Intake(self.own, Applying(self._trusting.now, premises.table_is_on))
-        self._uptake = Uptake(crow, self.own, self._intake, self._trusting)
+        self._uptake = Uptake(crow, self.own, self._intake, self._trusting, self._tables_on)
         self._mending = Mending(crow, self.own, SealFile(premises.home.folder))
         self._connections = Connections(premises.keyring.identity.instance_id)
         self._appending = Appending(self.own, self._appended, self._own_grew)
@@ -96,7 +99,7 @@ class InstanceSyncManager:
         self._wake = Wake(home.folder, home.database, told=self._written_beside, committed=self._committed_beside)
         self._wake.start()
         self._tasks = [asyncio.create_task(self._apply_always()), asyncio.create_task(self._tend_always())]
-        self._dialler = Dialler(self._registry, lease, self._connections.ids, self._dialled)
+        self._dialler = Dialler(self._registry, lease, self._shut_out, self._connections.ids, self._dialled)
         self._dialler.start()
         self._came.set()
 
@@ -235,7 +238,7 @@ class InstanceSyncManager:
         try:
             events = self._worked(link, None if grown else ())
         except RemoteProtocolError as error:
-            self._reject(link.peer.id, error)
+            self._reject(link, error)
             raise
         for event in events:
             self._note(link.peer.id, event)
@@ -264,6 +267,7 @@ class InstanceSyncManager:
                 self._connections.told(peer_id, key, fork, length)
                 if key == self.own.key:
                     self._measuring.lag.told(peer_id, length, time.monotonic())
+                self._report_shorter(peer_id, key, fork, length)
                 if key == self.own.key and self._mending.compare(peer_id, fork, length):
                     self._connections.signal(Signal.CHAIN_CHANGED)
             case Forked(key=key) if key == self.own.key:
@@ -274,6 +278,17 @@ class InstanceSyncManager:
             case _:
                 pass
 
+    def _report_shorter(self, peer_id: str, key: bytes, fork: int, length: int) -> None:
+        """Who wrote a feed has less of it than we: it will be given back, and must not be taken for a cut."""
+        with self._crow.read() as db:
+            number = find_feed(db, key) if self._trusting.feeds()[key].instance_id == peer_id else None
+            held = None if number is None else held_feed(db, number)
+        if held is not None and (fork, length) < (held.fork, held.length):
+            log.warning(
+                "peer has less of its own feed than is held here peer=%s there=%d here=%d",
+                *(peer_id, length, held.length),
+            )
+
     def _freeze(self, key: bytes) -> None:
         with self._crow.transaction() as transaction:
             number = find_feed(transaction.db, key)
@@ -281,15 +296,37 @@ class InstanceSyncManager:
                 freeze(transaction.db, number, "two branches of it are known")
         log.error("two branches of a feed are known instance=%s", self._trusting.feeds()[key].instance_id)
 
-    def _reject(self, peer_id: str, error: RemoteProtocolError) -> None:
-        rejection = rejections.Rejection(peer_id, peer_id, 0, error.code, self._crow.now())
+    def _reject(self, link: Link, error: RemoteProtocolError) -> None:
+        """Note what a peer sent that cannot be; after a few of them every connection to it ends."""
+        assert link.peer is not None
+        peer_id, key = link.peer.id, link.session.at_fault or self.own.key
+        instance_id = self._trusting.feeds()[key].instance_id
         with self._crow.transaction() as transaction:
+            seq = _held_length(transaction.db, key)
+            rejection = rejections.Rejection(instance_id, peer_id, seq, error.code, self._crow.now())
             quarantined = rejections.add(transaction.db, rejection)
-        log.warning("entry rejected peer=%s reason=%s quarantined=%s", peer_id, error.code, quarantined)
-        self._crow.notify("entry_rejected", instance_id=peer_id, seq=0, reason=error.code)
+        log.warning(
+            "entry rejected instance=%s seq=%d peer=%s reason=%s quarantined=%s",
+            *(instance_id, seq, peer_id, error.code, quarantined),
+        )
+        self._crow.notify("entry_rejected", instance_id=instance_id, seq=seq, reason=error.code)
+        if quarantined:
+            self._connections.on_loop(lambda: self._end(peer_id))
+
+    def _end(self, peer_id: str) -> None:
+        for link in self._connections.of(peer_id):
+            link.signal(Signal.END)
 
     def _signed(self, payload: bytes) -> bytes:
         return self._premises.keyring.sign(membership.PURPOSE, payload)
+
+    def _tables_on(self) -> frozenset[str]:
+        tables = self._premises.contributions("register_synced_tables", SyncedTable)
+        return frozenset(table.name for _, table in tables if self._premises.table_is_on(table.name))
+
+    def _shut_out(self) -> frozenset[str]:
+        with self._crow.read() as db:
+            return rejections.quarantined(db)
 
     def _dialled(self, stream: ByteStream) -> asyncio.Task[Link]:
         return asyncio.create_task(self.converse(stream, dialled=True))
@@ -338,8 +375,7 @@ class InstanceSyncManager:
 
     def _apply(self) -> None:
         for instance_id in self._trusting.drop_what_counts_no_more():
-            for link in self._connections.of(instance_id):
-                self._connections.on_loop(lambda link=link: link.signal(Signal.END))  # type: ignore[misc]
+            self._connections.on_loop(lambda peer_id=instance_id: self._end(peer_id))  # type: ignore[misc]
         self._uptake.take_all()
         if self.is_caught_up():
             self._premises.sweep_conflicts()
@@ -403,6 +439,11 @@ class InstanceSyncManager:
     def _release(self, instance_id: str | None) -> None:
         with self._crow.transaction() as transaction:
             rejections.release(transaction.db, instance_id)
+
+
+def _held_length(db: peewee.Database, key: bytes) -> int:
+    number = find_feed(db, key)
+    return 0 if number is None else held_feed(db, number).contiguous
 
 
 def _has_key(other: KnownInstance, noise_key: bytes) -> bool:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import peewee
 
 from crow_hooks import Crow
 from crow_plugins.replicator.applying import Outcome, Source
 from crow_plugins.replicator.branches import rescue
+from crow_plugins.replicator.entries import Place
 from crow_plugins.replicator.feed_storage import DatabaseStorage, find_feed, freeze
-from crow_plugins.replicator.intake import Intake
+from crow_plugins.replicator.intake import BEFORE_ALL, Intake
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.replicator.shelf import ChainFeed
 from crow_plugins.replicator.trusting import Trusting
@@ -30,10 +31,15 @@ PARKED_SECONDS = 300.0  # between two tries of what is parked
 class Uptake:
     """Applies, one batch a transaction. Every method is database work."""
 
-    def __init__(self, crow: Crow, own: OwnFeed, intake: Intake, trusting: Trusting) -> None:
+    def __init__(
+        self, crow: Crow, own: OwnFeed, intake: Intake, trusting: Trusting, tables_on: Callable[[], Collection[str]]
+    ) -> None:
+        """`tables_on` has the names of the synced tables whose plugins are enabled."""
         self._crow, self._own, self._intake, self._trusting = crow, own, intake, trusting
+        self._tables_on = tables_on
         self._careful: set[bytes] = set()
-        self._tried = 0.0
+        self._tried = float("-inf")
+        self._helpful: object = None  # when they were tried last
 
     def take_all(self) -> None:
         """Until nothing is left that can be applied."""
@@ -45,12 +51,22 @@ class Uptake:
                     behind |= self._take_some(key, feed)
 
     def retry_parked(self) -> None:
-        """Try parked entries again, now and then, since time passes and plugins are switched on."""
-        if time.monotonic() - self._tried > PARKED_SECONDS:
-            self._tried = time.monotonic()
+        """Try all parked entries again: at once when a plugin was switched on or somebody is trusted, else now and
+        then, since time passes.
+        """
+        helpful = self._tables_on(), self._trusting.now()
+        if time.monotonic() - self._tried < PARKED_SECONDS and helpful == self._helpful:
+            return
+        self._tried, self._helpful = time.monotonic(), helpful
+        last: Place | None = BEFORE_ALL if self._is_any_parked() else None
+        while last is not None:
             with self._crow.transaction() as transaction:
                 assert isinstance(transaction, WriteTransaction)
-                self._intake.retry_parked(transaction)
+                last = self._intake.retry_parked(transaction, last).last
+
+    def _is_any_parked(self) -> bool:
+        with self._crow.read() as db:
+            return db.execute_sql("SELECT 1 FROM parked_entries LIMIT 1").fetchone() is not None
 
     def _take_some(self, key: bytes, feed: ChainFeed) -> bool:
         """One batch of a feed; whether there may be more."""

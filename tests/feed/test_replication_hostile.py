@@ -61,6 +61,7 @@ from crow_plugins.feed.proof import (
     UpgradeRequest,
 )
 from tests.feed.exchanging import (
+    Link,
     Stranger,
     append,
     blocks_of,
@@ -358,3 +359,17 @@ def test_whatever_bytes_a_peer_sends_are_its_fault_or_harmless(type: int, payloa
         copied(FEED, [2]),
         lambda stranger: stranger.carry(stranger.wire.send(Message(stranger.channel, type, payload))),
     )
+
+
+def test_an_answer_with_which_another_peer_was_faster_is_no_lie() -> None:
+    feed = feed_of(1, b"the first block")
+    copy = copy_of(feed)
+    stranger = Stranger(copy)
+    [asked] = requests(stranger.says(Sync(0, 1, 0, has_manifest=True), Range(0, 1)))
+    assert asked.wanted.block is not None
+    faster = Link()
+    faster.alice.has(feed)
+    faster.bob.has(copy)
+    faster.run()
+    stranger.says(answer(feed, asked))
+    assert copy.head == feed.head

@@ -96,7 +96,7 @@ def test_an_entry_of_a_plugin_that_is_off_is_parked_and_applied_when_it_is_on(tm
         assert swan.rows("SELECT seq, reason FROM parked_entries") == [(0, "plugin_off")]
         swan.on.add("things")
         with swan.store.transaction() as transaction:
-            assert swan.intake.retry_parked(transaction) == 1
+            assert swan.intake.retry_parked(transaction).applied == 1
         assert swan.text() == "one"
         assert swan.rows("SELECT seq FROM parked_entries") == []
         assert grackle.things() == swan.things()
@@ -113,5 +113,5 @@ def test_a_parked_entry_does_not_stand_in_the_way_of_others_even_of_its_row(tmp_
         carry(grackle, swan)
         assert swan.text() == "two"
         with swan.store.transaction() as transaction:
-            assert swan.intake.retry_parked(transaction) == 1
+            assert swan.intake.retry_parked(transaction).applied == 1
         assert grackle.things() == swan.things()
