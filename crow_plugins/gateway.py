@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
 
 from crow_hooks import CrowError
 from crow_plugins.config import DEFAULT_HOST, DEFAULT_PORT, Home
@@ -152,6 +154,16 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """Ends what the other side is closing: uvicorn would say goodbye, fail at it, and leave all the rest as it is."""
+
+    def shutdown(self) -> None:
+        if self.conn.state is State.CLOSING:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
+
 class Server(uvicorn.Server):
     """Says when it answers, and leaves signals to us: uvicorn would end the process by the signal it caught."""
 
@@ -181,6 +193,7 @@ async def _serve_until_told(app: ASGIApp, listener: socket.socket, announce: Cal
         lifespan="on",
         server_header=False,
         proxy_headers=False,
+        ws=WebSocketProtocol,
         ws_max_size=WEBSOCKET_MESSAGE_BYTES_MAX,
         ws_per_message_deflate=False,  # what syncs is encrypted: it does not get smaller
         timeout_graceful_shutdown=STOP_SECONDS,

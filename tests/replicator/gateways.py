@@ -13,7 +13,7 @@ import uvicorn
 
 from crow_hooks import Resolution
 from crow_plugins.files import make_private_folder
-from crow_plugins.gateway import application
+from crow_plugins.gateway import WebSocketProtocol, application
 from crow_plugins.host import Host
 from crow_plugins.keyring import Keyring
 from crow_plugins.memories.memories import Memories
@@ -110,7 +110,12 @@ def open_instance(home: Path) -> Instance:
 async def serving(instance: Instance) -> AsyncIterator[Instance]:
     """The instance as a gateway on a free port."""
     config = uvicorn.Config(
-        application(instance.host), port=0, log_config=None, lifespan="on", timeout_graceful_shutdown=1
+        application(instance.host),
+        port=0,
+        log_config=None,
+        lifespan="on",
+        timeout_graceful_shutdown=1,
+        ws=WebSocketProtocol,
     )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # not on this thread's account
