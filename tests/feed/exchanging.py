@@ -17,6 +17,7 @@ from crow_plugins.feed.wire import Wire
 from crow_plugins.identity.keys import KeyPair
 
 BYTES_MAX = 2**30  # of one run; more is a loop
+ROUNDS_MAX = 10_000  # of anything that goes on until all is quiet; more is a loop
 ALICE, BOB = KeyPair(b"\1" * 32), KeyPair(b"\2" * 32)
 
 
@@ -109,9 +110,11 @@ class Side:
 
     def turn(self) -> None:
         self.hear()
-        self.events += self.session.work(self)
-        while self.session.has_work:
+        for _ in range(ROUNDS_MAX):
             self.events += self.session.work(self)
+            if not self.session.has_work:
+                return
+        raise AssertionError("the work has no end")
 
 
 class Link:
@@ -169,7 +172,7 @@ class Stranger:
     def carry(self, data: bytes) -> list[FeedMessage]:
         heard: list[FeedMessage] = []
         data += self.wire.data_to_send()
-        while True:
+        for _ in range(ROUNDS_MAX):
             if data:
                 self.victim.session.receive_data(data)
             self.victim.turn()
@@ -184,3 +187,4 @@ class Stranger:
             data = self.wire.data_to_send()
             if not data and not answer:
                 return heard
+        raise AssertionError("they go on talking for ever")
