@@ -2,8 +2,11 @@
 // input and answering each with one on standard output. Bytes are hex.
 //
 //   {"do":"open","key":hex or null,"seed":hex or null}   the core: ours to write with a seed, else a copy of `key`
-//   {"do":"append","blocks":[hex]}   {"do":"truncate","length":n,"fork":n}   {"do":"tamper","seq":n}
+//   {"do":"append","blocks":[hex]}   {"do":"truncate","length":n,"fork":n}   {"do":"fill","count":n,"size":n}
 //   {"do":"get","start":n,"end":n}   {"do":"wait","length":n}   {"do":"update"}   {"do":"state"}
+//   {"do":"take","length":n}         everything up to a length, without telling the blocks
+//   {"do":"also","key":hex}          replicate a copy of another feed over the same connections, from the next one on
+//   {"do":"tamper","seq":n}          from now on give this block with one bit flipped
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -14,6 +17,7 @@ import crypto from 'hypercore-crypto'
 
 const folder = mkdtempSync(join(tmpdir(), 'npm-core-'))
 let core = null
+let second = null
 const errors = []
 const sockets = new Set()
 
@@ -24,10 +28,17 @@ const server = createServer((socket) => {
   socket.on('error', () => {})
   const stream = core.replicate(false)
   stream.on('error', (error) => errors.push(String(error.message)))
+  if (second) second.replicate(stream)
   socket.pipe(stream).pipe(socket)
 })
 
-const state = () => ({ key: core.key.toString('hex'), length: core.length, fork: core.fork, errors })
+const state = () => ({
+  key: core.key.toString('hex'),
+  length: core.length,
+  fork: core.fork,
+  errors,
+  second: second && second.length
+})
 
 async function reaches(length) {
   while (core.length < length) await new Promise((resolve) => core.once('append', resolve))
@@ -45,6 +56,47 @@ const jobs = {
   },
   async append({ blocks }) {
     await core.append(blocks.map((block) => Buffer.from(block, 'hex')))
+    return state()
+  },
+  async fill({ count, size }) {
+    for (let start = 0; start < count; start += 1000) {
+      const few = Math.min(1000, count - start)
+      await core.append(Array.from({ length: few }, (_, number) => Buffer.alloc(size, String(start + number))))
+    }
+    return { ...state(), tree_hash: (await core.treeHash()).toString('hex') }
+  },
+  async take({ length }) {
+    await reaches(length)
+    await core.download({ start: 0, end: length }).done()
+    return { ...state(), tree_hash: (await core.treeHash()).toString('hex') }
+  },
+  async also({ key }) {
+    second = new Hypercore(join(folder, 'second'), Buffer.from(key, 'hex'))
+    await second.ready()
+    second.on('append', () => second.download({ start: 0, end: second.length }))
+    return state()
+  },
+  async second({ length }) {
+    while (second.length < length) await new Promise((resolve) => second.once('append', resolve))
+    const blocks = []
+    for (let seq = 0; seq < length; seq++) blocks.push((await second.get(seq)).toString('hex'))
+    return { ...state(), blocks }
+  },
+  async tamper({ seq }) {
+    const storage = core.core.storage
+    const read = storage.read.bind(storage)
+    storage.read = (...given) => {
+      const batch = read(...given)
+      const get = batch.getBlock.bind(batch)
+      batch.getBlock = async (index) => {
+        const block = await get(index)
+        if (index !== seq) return block
+        const other = Buffer.from(block)
+        other[0] ^= 1
+        return other
+      }
+      return batch
+    }
     return state()
   },
   async truncate({ length, fork }) {
@@ -81,4 +133,5 @@ for await (const line of createInterface({ input: process.stdin })) {
 for (const socket of sockets) socket.destroy()
 server.close()
 await core?.close()
+await second?.close()
 rmSync(folder, { recursive: true, force: true })

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from crow_plugins.feed import Batch, Feed, MemoryStorage, RemoteProtocolError, Writer, created
+from crow_plugins.feed.errors import BadProof
 from crow_plugins.feed.exchange import FeedEvent
 from crow_plugins.feed.replication import Replication
 from crow_plugins.feed.secret_stream import RANDOM_BYTES, Ended, Secured
@@ -73,9 +75,16 @@ async def npm(**options: object) -> AsyncIterator[Npm]:
 
 @dataclass
 class Ours:
-    """Our side of one connection: one feed in memory."""
+    """Our side of one connection: feeds in memory, one of which is looked at.
+
+    What passes may be changed on its way, by `comes` and `goes`; after `bytes_max` received the connection breaks.
+    """
 
     feed: Feed
+    more: tuple[Feed, ...] = ()
+    comes: Callable[[bytes], bytes] = lambda data: data
+    goes: Callable[[bytes], bytes] = lambda data: data
+    bytes_max: int = 1 << 40
     events: list[FeedEvent] = field(default_factory=list)
     failed: RemoteProtocolError | None = None
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
@@ -84,28 +93,30 @@ class Ours:
     async def run(self, port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         session = Replication(Wire(initiator=True, static=KeyPair(b"\5" * 32), randomness=os.urandom(RANDOM_BYTES)))
-        shelf = Shelf(self.feed)
+        shelf, received = Shelf({feed.key: feed for feed in (self.feed, *self.more)}), 0
         reading = asyncio.ensure_future(reader.read(65_536))
         try:
-            writer.write(session.data_to_send())
-            while True:
+            writer.write(session.data_to_send())  # the handshake
+            while received < self.bytes_max:
                 woken = asyncio.ensure_future(self._woken.wait())
                 await asyncio.wait({reading, woken}, return_when=asyncio.FIRST_COMPLETED)
                 woken.cancel()
                 self._woken.clear()
                 if reading.done():
                     data = reading.result()
-                    session.receive_data(data)
+                    received += len(data)
+                    session.receive_data(self.comes(data))
                     while (event := session.next_event()) is not None:
                         if isinstance(event, Secured):
-                            session.offer(self.feed.key)
+                            for key in shelf.feeds:
+                                session.offer(key)
                         if isinstance(event, Ended):
                             return
                     reading = asyncio.ensure_future(reader.read(65_536))
                 self.events += session.work(shelf)
                 while session.has_work:
                     self.events += session.work(shelf)
-                writer.write(session.data_to_send())
+                writer.write(self.goes(session.data_to_send()))
                 await writer.drain()
                 self._changed.set()
         except RemoteProtocolError as error:
@@ -129,22 +140,23 @@ class Ours:
 
 @dataclass
 class Shelf:
-    """The one feed, with its storage in memory."""
+    """Feeds by key, with their storage in memory."""
 
-    only: Feed
+    feeds: dict[bytes, Feed]
 
     def feed(self, key: bytes) -> Feed:
-        return self.only
+        return self.feeds[key]
 
     def store(self, feed: Feed, batch: Batch) -> None:
         feed.storage.store(batch)
 
 
 @asynccontextmanager
-async def connected(ours: Ours, other: Npm) -> AsyncIterator[None]:
+async def connected(ours: Ours, other: Npm) -> AsyncIterator[asyncio.Task[None]]:
     running = asyncio.create_task(ours.run(other.port))
+    running.add_done_callback(lambda _: ours._changed.set())
     try:
-        yield
+        yield running
     finally:
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -177,6 +189,110 @@ def is_whole(feed: Feed, length: int) -> bool:
 async def done(work: Awaitable[Any]) -> Any:
     async with asyncio.timeout(SECONDS_MAX):
         return await work
+
+
+SIZES = {
+    "one": blocks(1),
+    "two": blocks(2),
+    "three": blocks(3),
+    "a thousand": blocks(1000),
+    "empty ones": [b"", b"a", b"", b""],
+    "large ones": [bytes([number]) * 256 * 1024 for number in range(5)],
+}
+
+
+@pytest.mark.parametrize("content", SIZES.values(), ids=SIZES)
+async def test_a_feed_of_any_size_goes_over_to_npm_and_back(content: list[bytes]) -> None:
+    ours = Ours(our_feed(*content))
+    async with npm(key=ours.feed.key.hex()) as other, connected(ours, other):
+        taken = await done(other.do("take", length=len(content)))
+        got = await done(other.do("get", start=0, end=len(content)))
+        assert (got["blocks"], got["errors"]) == (hexed(content), [])
+        assert taken["tree_hash"] == ours.feed.head.tree_hash.hex()
+        back = Ours(Feed(ours.feed.key, MemoryStorage()))
+        async with connected(back, other):
+            await back.until(lambda: is_whole(back.feed, len(content)))
+        assert held(back.feed) == content
+        assert back.feed.head == ours.feed.head
+
+
+async def test_a_hundred_thousand_blocks_go_over_both_ways() -> None:
+    count, size = 100_000, 30
+    async with npm(seed=SEED.hex()) as writer:
+        filled = await writer.do("fill", count=count, size=size)
+        ours = Ours(Feed(bytes.fromhex(filled["key"]), MemoryStorage()))
+        async with connected(ours, writer):
+            await ours.until(lambda: is_whole(ours.feed, count))
+    assert ours.feed.head.tree_hash.hex() == filled["tree_hash"]
+    async with npm(key=filled["key"]) as reader, connected(ours, reader):
+        taken = await done(reader.do("take", length=count))
+    assert (taken["tree_hash"], taken["errors"]) == (filled["tree_hash"], [])
+
+
+async def test_both_append_live_over_one_connection() -> None:
+    other_key = KeyPair(bytes([8]) * 32)
+    mine = created(other_key.public_key, MemoryStorage())
+    writer = Writer(other_key.public_key, other_key.sign)
+    async with npm(seed=SEED.hex()) as other:
+        opened = await other.do("also", key=mine.key.hex())
+        ours = Ours(Feed(bytes.fromhex(opened["key"]), MemoryStorage()), more=(mine,))
+        async with connected(ours, other):
+            for number in range(20):
+                mine.storage.store(mine.append([b"ours %d" % number], writer))
+                ours.wake()
+                await other.do("append", blocks=hexed([b"theirs %d" % number]))
+            await ours.until(lambda: is_whole(ours.feed, 20))
+            got = await done(other.do("second", length=20))
+    assert held(ours.feed) == [b"theirs %d" % number for number in range(20)]
+    assert got["blocks"] == hexed([b"ours %d" % number for number in range(20)])
+
+
+async def test_a_connection_that_is_cut_at_random_is_resumed_until_all_is_there() -> None:
+    content, chosen, cuts = blocks(3000), random.Random(4711), 0
+    async with npm(seed=SEED.hex()) as other:
+        opened = await other.do("append", blocks=hexed(content))
+        feed = Feed(bytes.fromhex(opened["key"]), MemoryStorage())
+        while not is_whole(feed, len(content)):
+            before = feed.storage.held().contiguous
+            ours = Ours(feed, bytes_max=chosen.randrange(1, 400_000))
+            async with connected(ours, other) as running:
+                await ours.until(lambda ours=ours, running=running: running.done() or is_whole(ours.feed, 3000))  # type: ignore[misc]
+            assert feed.storage.held().contiguous >= before
+            cuts += 1
+    assert held(feed) == content
+    assert cuts > 2
+
+
+@pytest.mark.parametrize("place", [3, 40, 200, 1500])
+async def test_a_bit_that_flips_on_its_way_to_us_is_refused_by_name(place: int) -> None:
+    async with npm(seed=SEED.hex()) as other:
+        opened = await other.do("append", blocks=hexed(blocks(200)))
+        ours = Ours(Feed(bytes.fromhex(opened["key"]), MemoryStorage()), comes=Flip(place))
+        async with asyncio.timeout(SECONDS_MAX):
+            await ours.run(other.port)
+        assert isinstance(ours.failed, RemoteProtocolError)
+        reached = ours.feed.storage.held().contiguous
+        assert [ours.feed.block(seq) for seq in range(reached)] == blocks(200)[:reached]
+
+
+@pytest.mark.parametrize("place", [40, 150, 200])
+async def test_a_bit_that_flips_on_its_way_to_npm_is_refused_there(place: int) -> None:
+    ours = Ours(our_feed(*blocks(200)), goes=Flip(place))
+    async with npm(key=ours.feed.key.hex()) as other:
+        async with asyncio.timeout(SECONDS_MAX):
+            await ours.run(other.port)  # until npm closes
+        assert (await other.do("state"))["length"] in (0, 200)
+
+
+async def test_we_refuse_a_block_of_npm_that_was_tampered_with() -> None:
+    async with npm(seed=SEED.hex()) as other:
+        opened = await other.do("append", blocks=hexed(blocks(40)))
+        await other.do("tamper", seq=23)
+        ours = Ours(Feed(bytes.fromhex(opened["key"]), MemoryStorage()))
+        async with asyncio.timeout(SECONDS_MAX):
+            await ours.run(other.port)
+    assert isinstance(ours.failed, BadProof)
+    assert 23 not in ours.feed.storage.held()
 
 
 async def test_npm_takes_our_feed_and_what_we_append_to_it_live() -> None:
@@ -236,6 +352,19 @@ async def test_npm_follows_us_to_another_branch() -> None:
         await done(other.do("wait", length=26))
         got = await done(other.do("get", start=20, end=26))
         assert got["blocks"] == hexed(blocks(40)[20:23] + blocks(3, "other"))
+
+
+class Flip:
+    """Flips one bit of what passes, so many bytes from the beginning."""
+
+    def __init__(self, place: int) -> None:
+        self._left = place
+
+    def __call__(self, data: bytes) -> bytes:
+        place, self._left = self._left, self._left - len(data)
+        if not 0 <= place < len(data):
+            return data
+        return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
 
 
 class Tampered(MemoryStorage):
