@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import calls, imports, nest, writes
+from bench import calls, catch_up, imports, nest, writes
 from bench.figures import show
 from bench.world import installation
 
@@ -12,6 +12,7 @@ def main() -> None:
     with installation() as home:
         show("Import", imports.measure(home))
         show("Calls over HTTP", calls.measure(home))
+    show("Sync", catch_up.measure())
     kept = f"{nest.CONFLICTS} conflicts, {nest.INSTANCES} instances, {nest.CALLS:,} calls"
     show(f"Pages of the Nest with {kept}", nest.measure())
 

@@ -14,7 +14,7 @@ from crow_plugins.feed import Batch
 from crow_plugins.replicator.applying import Source, unpark
 from crow_plugins.replicator.entries import EntryIndex, Place
 from crow_plugins.replicator.entry import Read, Unreadable, read, rescued
-from crow_plugins.replicator.feed_storage import DatabaseStorage
+from crow_plugins.replicator.feed_storage import DatabaseStorage, freeze
 from crow_plugins.replicator.intake import Intake
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.store import WriteTransaction
@@ -31,6 +31,7 @@ def follow(transaction: WriteTransaction, intake: Intake, source: Source, batch:
     for seq, block in sorted(cut.items()):
         _orphan(db, index, Place(source.feed, seq), block, transaction.now)
     storage.store(batch)
+    freeze(db, source.feed, None)  # the writer has mended it
     intake.back_to(db, source.instance_id, batch.cut)
     return len(cut)
 

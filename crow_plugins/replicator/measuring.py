@@ -59,7 +59,7 @@ class Measuring:
     def _reading(self, instance_id: str, rate: float | None, now: float) -> Reading:
         confirmed, lag = self.lag.of(instance_id, now)
         rounded = None if lag is None else round(lag, 4)
-        return Reading(None if rate is None else round(rate, 1), confirmed, rounded, self._crow.now())
+        return Reading(round(rate, 1) if rate else None, confirmed, rounded, self._crow.now())
 
 
 def _said(reading: Reading) -> tuple[object, ...]:

@@ -44,7 +44,7 @@ async function take(port, key, count) {
 }
 
 function end() {
-  rmSync(folder, { recursive: true, force: true })
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
   process.exit(0)
 }
 
