@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,7 @@ from crow_hooks.markers import PROJECT
 log = logging.getLogger(__name__)
 
 SECONDS_MAX = 30.0  # a plugin that hangs must not keep the house from opening or closing
+STUCK_MAX = 4  # threads that one plugin may keep; nobody can stop a thread
 
 Call = tuple[str, Callable[..., Any], tuple[str, ...]]  # plugin, implementation, the parameters it takes
 
@@ -55,6 +57,7 @@ class Dispatch:
         self._calls: dict[str, list[Call]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._in_threads: Counter[str] = Counter()
 
     def register(self, name: str, plugin: object, crow: Crow) -> None:
         """Add a plugin; raises `BadPlugin` for what the contract does not know."""
@@ -105,8 +108,31 @@ class Dispatch:
         return None
 
     async def gather(self, name: str, **arguments: object) -> list[object]:
-        results = [await self._awaited(call, name, arguments) for call in self._implementations(name)]
+        """The answers of all: an `async def` on the event loop, a plain function in a worker thread, all bounded.
+
+        Raises `BadPlugin` when one raises or does not come back.
+        """
+        results = [await self._bounded(call, name, arguments) for call in self._implementations(name)]
         return [result for result in results if result is not None]
+
+    async def _bounded(self, call: Call, name: str, arguments: Mapping[str, object]) -> object:
+        plugin, function, _ = call
+        if inspect.iscoroutinefunction(function):
+            return await self._awaited(call, name, arguments)
+        if self._in_threads[plugin] >= STUCK_MAX:
+            raise BadPlugin(plugin, f"{name} has not come back from its last {STUCK_MAX} calls")
+        with _blamed(plugin, name):
+            async with asyncio.timeout(self._seconds):
+                result: object = await asyncio.to_thread(self._counted, call, arguments)
+                return await result if inspect.isawaitable(result) else result
+
+    def _counted(self, call: Call, arguments: Mapping[str, object]) -> object:
+        self._in_threads[call[0]] += 1
+        try:
+            result: object = self._run(call, arguments)
+            return result
+        finally:
+            self._in_threads[call[0]] -= 1
 
     async def start(self, plugin: str) -> None:
         """Run one plugin's `startup`. Raises `BadPlugin` when it raises or does not come to an end."""

@@ -85,7 +85,8 @@ def on_conflict(crow: Crow, conflict: Conflict, transaction: Transaction) -> Res
 def on_federated_call(crow: Crow, call: FederatedCall) -> Decision | Awaitable[Decision | None] | None:
     """A tool call is about to leave for another instance, or one of another instance is about to run.
 
-    Before the call, for every enabled plugin; may be async. The first denial wins; raising is a denial.
+    Before the call, for every enabled plugin; async on the event loop, else in a worker thread. The first denial
+    wins; raising is a denial, and so is not coming back.
     """
 
 

@@ -56,7 +56,7 @@ class Author:
         }
         environment.pop("CROW_HOME", None)
         done = subprocess.run(
-            shlex.split(command), cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60
+            shlex.split(command), cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout or done.stderr
