@@ -21,6 +21,7 @@ from crow_plugins import __version__
 from crow_plugins.cli import (
     assistants,
     backup,
+    demo,
     doctor,
     gateway,
     identity,
@@ -88,6 +89,7 @@ def _command_line(arguments: Sequence[str]) -> Iterator[App]:
         doctor,
         service,
         logs,
+        demo,
     ):
         room.add_to(app)
 

@@ -1,0 +1,53 @@
+"""`crow demo`: three machines in one terminal, told as a story while it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from threading import Event
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from crow_plugins.cli.terminal import ATerminal, visible
+
+NAMES = ("grackle", "swan", "heron")
+
+
+def add_to(app: App) -> None:
+    app.command(demo)
+
+
+def demo(
+    *,
+    once: Annotated[bool, Parameter(help="End after the story, as without a terminal.", negative=())] = False,
+    terminal: ATerminal,
+) -> None:
+    """Show three machines of one person at work, in a folder that is thrown away; nothing of yours is touched."""
+    from crow_plugins.demo.machines import machines  # FastMCP takes a while to import: other commands do without
+    from crow_plugins.demo.story import story
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it, its machines end with it
+    out = terminal.err if terminal.json else terminal.out
+
+    with out.status("Making three machines") as status:
+
+        def act(title: str) -> None:
+            status.update(title)
+            out.print(f"\n[bold]{title}[/]")
+
+        def tell(line: str) -> None:
+            out.print(f"  {visible(line)}", markup=False, emoji=False)
+            out.file.flush()
+
+        with machines(NAMES) as (grackle, swan, heron):
+            facts = asyncio.run(story(grackle, swan, heron, act, tell))
+            nest = grackle.typed("nest", "login")["url"]
+            act("See for yourself")
+            tell(f"The Nest of {grackle.name}, for one browser: {nest}")
+            if not once and sys.stdin.isatty():
+                tell("All three run until you press Ctrl-C; then nothing of them is left.")
+                status.stop()
+                Event().wait()
+    terminal.answer({**facts, "nest": nest}, "\nNothing of the three machines is left.")
