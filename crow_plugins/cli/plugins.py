@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from cyclopts import App
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
 from rich.table import Table
 
 from crow_plugins import manifest
 from crow_plugins.cli.terminal import ATerminal, Terminal
 from crow_plugins.gateway import running_gateway
 from crow_plugins.manifest import Manifest, Plugin
+from crow_plugins.new_plugin.writing import write
 from crow_plugins.overrides import switch
 
 
@@ -18,6 +22,7 @@ def add_to(app: App) -> None:
     plugins.command(enable)
     plugins.command(disable)
     plugins.command(check)
+    plugins.command(new)
     app.command(plugins)
 
 
@@ -62,6 +67,27 @@ def check(*, terminal: ATerminal) -> None:
         names = [plugin.name for plugin in host.manifest.plugins]
         _ = host.server
     terminal.answer({"ok": True, "plugins": names}, f"All is well: {', '.join(names)}")
+
+
+def new(
+    name: str,
+    /,
+    *,
+    into: Annotated[Path, Parameter(help="The folder in which to make the package's own.")] = Path(),
+    terminal: ATerminal,
+) -> None:
+    """Write a small plugin of your own, with tests that pass at once.
+
+    Parameters
+    ----------
+    name
+        What operators will call it: small letters, digits and _.
+    """
+    folder = write(name, into.absolute())
+    terminal.answer(
+        {"folder": str(folder)},
+        f"{folder} is a plugin. Try it: cd {folder} && python -m pytest tests; its README.md says how to install it.",
+    )
 
 
 def _switch(terminal: Terminal, name: str, *, on: bool) -> None:

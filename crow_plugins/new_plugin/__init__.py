@@ -1,0 +1,1 @@
+"""The package that `crow plugins new` writes, as templates."""
