@@ -92,7 +92,8 @@ class Line:
 
     @property
     def label(self) -> str:
-        return self.check if self.owner == HOST else f"{self.owner} {self.check}"
+        named = self.owner == HOST or self.check.startswith(self.owner)
+        return self.check if named else f"{self.owner} {self.check}"
 
 
 def examine(premises: Premises, *, seconds_max: float = SECONDS_MAX) -> Iterator[Line]:

@@ -117,7 +117,9 @@ def test_a_sound_home_is_well_and_everything_was_looked_at(kept: Path) -> None:
     assert set(found) >= {*CHECKS, "plugins", "memories index"}
     result = crow(kept, "doctor")
     assert (result.returncode, result.stderr) == (0, "")
-    assert len(result.stdout.splitlines()) == len(found)
+    *lines, empty, verdict = result.stdout.splitlines()
+    assert (len(lines), empty) == (len(found), "")
+    assert verdict.startswith(f"All is well: {len(found)} checks")
     assert "\nok     sqlite" in result.stdout
 
 
@@ -145,7 +147,12 @@ def test_faults_end_with_1_and_one_sentence(kept: Path) -> None:
     assert result.stderr.startswith("crow: 1 of 18 checks is wrong; ")
     assert result.stderr.count("\n") == 1
     sentence = f"others can use {kept}/keys/device.json (mode 0640); make it private: chmod 600 "
-    assert f"wrong  keys            {sentence}" in result.stdout
+    assert f"wrong  keys {sentence}".split() == shown(result.stdout, "wrong  keys ")[: 2 + len(sentence.split())]
+
+
+def shown(text: str, beginning: str) -> list[str]:
+    """The words of the line that begins so."""
+    return next(line.split() for line in text.splitlines() if line.startswith(beginning))
 
 
 def test_nothing_at_all_is_told_of_and_nothing_is_made(tmp_path: Path) -> None:

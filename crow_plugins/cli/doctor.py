@@ -10,8 +10,9 @@ from cyclopts import App
 from crow_hooks import CrowError
 from crow_plugins.cli.terminal import ATerminal
 from crow_plugins.doctor import Line, Premises, examine
+from crow_plugins.wording import plural
 
-LABEL_WIDTH = 14
+LABEL_WIDTH = 26  # the longest of ours; a longer one pushes its line to the right
 
 
 class NotWell(CrowError):
@@ -39,6 +40,10 @@ def doctor(*, terminal: ATerminal) -> None:
     if terminal.json:
         found = [{"owner": line.owner, "check": line.check, **asdict(line.finding)} for line in lines]
         terminal.answer({"ok": not wrong, "checks": found})
+    elif not wrong:
+        notes = sum(bool(line.finding.remedy) for line in lines)
+        advice = f"; {plural(notes, 'note')} above" if notes else ""
+        terminal.answer(None, f"\nAll is well: {plural(len(lines), 'check')}{advice}.")
     if wrong:
         raise NotWell(wrong, len(lines))
 

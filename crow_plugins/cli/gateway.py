@@ -27,6 +27,7 @@ READY = """\
 {name} answers at {mcp}
   a token for an assistant   crow token create LABEL
   its configuration          crow config claude-desktop   (or claude-code, cursor, vscode)
+  all of it in a browser     crow nest login
   documentation              {docs}
 Stop it with Ctrl-C."""
 

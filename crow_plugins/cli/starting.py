@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 
 from crow_hooks import Summary
 from crow_plugins import bearer
+from crow_plugins.cli.standing import standing
 from crow_plugins.cli.terminal import ATerminal, Terminal
 from crow_plugins.doctor import health_of
 from crow_plugins.files import read_private
@@ -19,6 +20,7 @@ from crow_plugins.gateway import Running, running_gateway
 from crow_plugins.host import Host
 from crow_plugins.identity import words
 from crow_plugins.keyring import EmptyPassphrase, Keyring, passphrase_from_environment
+from crow_plugins.wording import number
 
 NAME_MAX = 64
 WORDS_SIZE_MAX = 4096
@@ -79,9 +81,11 @@ def status(*, terminal: ATerminal) -> None:
         gateway, rows, tokens, plugins = _gateway(running), _rows(host), _tokens(host), _plugins(host)
         lines = [
             f"{host.instance.name} ({host.instance.role}), instance {host.instance.id}",
+            *standing(host),
+            "",
             f"home       {host.home.folder}",
             f"gateway    {_gateway_line(gateway)}",
-            f"keeps      {', '.join(f'{count} {table}' for table, count in rows.items()) or 'nothing yet'}",
+            f"keeps      {_kept(rows)}",
             f"plugins    {', '.join(plugins) or 'none'}",
             f"tokens     {tokens}",
         ]
@@ -160,6 +164,10 @@ def _summary(host: Host) -> dict[str, object]:
 def _rows(host: Host) -> dict[str, int]:
     with host.read() as db:
         return {table: db.execute_sql(f"SELECT count(*) FROM {table}").fetchone()[0] for table in sorted(host.owners)}
+
+
+def _kept(rows: dict[str, int]) -> str:
+    return ", ".join(f"{number(count)} {table}" for table, count in rows.items() if count) or "nothing yet"
 
 
 def _tokens(host: Host) -> int:

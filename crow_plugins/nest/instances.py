@@ -7,7 +7,7 @@ import asyncio
 from starlette.responses import Response
 
 from crow_hooks import EXPOSURE, REGISTRY, SUMMARIES, Crow, Invalid, KnownInstance, NotFound, OpenTool
-from crow_plugins.nest import remarks
+from crow_plugins import remarks
 from crow_plugins.nest.house import House
 from crow_plugins.nest.web import ROOT, Visit, Web, redirect
 

@@ -14,7 +14,7 @@ from crow_hooks import AUDIT_LOG, SUMMARIES, CachedSummary, Crow
 from crow_plugins.nest.differences import shown
 from crow_plugins.nest.house import House
 from crow_plugins.nest.web import ROOT, Visit, Web, redirect
-from crow_plugins.nest.wording import number
+from crow_plugins.wording import number
 
 SUMMARIES_PAGE, AUDIT_PAGE = f"{ROOT}/summaries", f"{ROOT}/audit"
 AUDIT_ROWS = 100

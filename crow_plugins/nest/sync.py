@@ -7,12 +7,12 @@ import asyncio
 from starlette.responses import Response
 
 from crow_hooks import REPLICATION, Crow
-from crow_plugins.nest import remarks
+from crow_plugins import remarks
 from crow_plugins.nest.house import House
 from crow_plugins.nest.instances import said_of
-from crow_plugins.nest.remarks import Remark
 from crow_plugins.nest.throughput import Throughput
 from crow_plugins.nest.web import ROOT, Visit, Web, redirect
+from crow_plugins.remarks import Remark
 
 PAGE = f"{ROOT}/sync"
 

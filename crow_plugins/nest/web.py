@@ -18,9 +18,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from crow_hooks import Crow, CrowError
-from crow_plugins.nest import wording
+from crow_plugins import wording
 from crow_plugins.nest.access import Access, Session
 from crow_plugins.nest.house import PluginOff
+from crow_plugins.nest.wording import settled
 
 ROOT = "/nest"
 BODY_BYTES_MAX = 1024 * 1024  # a merge of the largest row, as forms spell it
@@ -82,8 +83,8 @@ class Web:
             number=wording.number,
             exact=wording.exact,
             iso=wording.iso,
-            called=wording.called,
-            settled=wording.settled,
+            called=lambda conflict: wording.called(conflict["local"], conflict["row_id"]),
+            settled=settled,
             path=lambda text: quote(str(text), safe=""),
         )
         self.templates.globals.update(plural=wording.plural)

@@ -1,11 +1,7 @@
-"""Times, sizes, numbers and what stands for a row, as people read them."""
+"""What became of a conflict, as people read it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-
-TITLES = ("content", "title", "name", "key", "text")  # the fields that say best what a row is
 SETTLED = {
     "local": "settled: this version was kept",
     "remote": "settled: the other version was taken",
@@ -14,66 +10,6 @@ SETTLED = {
     "identical": "over: both became the same",
 }
 
-MINUTE, HOUR, DAY = 60, 3600, 86_400
-
-
-def ago(at: int | None, now: int) -> str:
-    """How long something is past, or ahead: "just now", "3 min ago", "in 2 h"; with a date once it is a month."""
-    if at is None:
-        return "never"
-    distance = now - at
-    if abs(distance) < 10:
-        return "just now"
-    if abs(distance) >= 30 * DAY:
-        return exact(at)[:10]
-    return f"{_span(distance)} ago" if distance > 0 else f"in {_span(-distance)}"
-
-
-def exact(at: int | None) -> str:
-    """To the second, in UTC."""
-    return "" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def iso(at: int) -> str:
-    """As machines read it."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def number(value: int) -> str:
-    """With a thin space between thousands: 12 345."""
-    return f"{value:,}".replace(",", "\u202f")
-
-
-def plural(count: int, one: str, many: str | None = None) -> str:
-    return f"{number(count)} {one if count == 1 else many or one + 's'}"
-
-
-def size(count: int) -> str:
-    """Bytes in the unit that leaves few digits."""
-    value, unit = float(count), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
-
-
-def called(row: Mapping[str, object]) -> str:
-    """What stands for a row in a list: its most telling field on one line, else its id."""
-    data = row["local"]
-    told = (data.get(name) for name in TITLES) if isinstance(data, Mapping) else ()
-    return next((" ".join(text.split()) for text in told if isinstance(text, str) and text.strip()), str(row["row_id"]))
-
 
 def settled(resolution: str) -> str:
     return SETTLED.get(resolution, resolution)
-
-
-def _span(seconds: int) -> str:
-    if seconds < MINUTE:
-        return f"{seconds} s"
-    if seconds < HOUR:
-        return f"{seconds // MINUTE} min"
-    if seconds < 2 * DAY:
-        return f"{seconds // HOUR} h"
-    return f"{seconds // DAY} days"

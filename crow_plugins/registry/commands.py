@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -13,7 +14,8 @@ from crow_plugins.keyring import Keyring
 from crow_plugins.registry.inviting_command import ATerminal
 from crow_plugins.registry.registering import Registering
 from crow_plugins.registry.registry import Registry
-from crow_plugins.registry.tools import answer, line, listed
+from crow_plugins.registry.tools import InstanceAnswer, answer, line, listed
+from crow_plugins.wording import ago, columns
 
 
 def commands(
@@ -31,9 +33,26 @@ def _list(own: Instance, registry: Registry) -> Callable[..., object]:
     def list_instances() -> object:
         """Show the instances of this chain, this one first."""
         found = listed(own, registry)
-        return Answer([item.model_dump() for item in found.items], "\n".join(map(line, found.items)))
+        return Answer([item.model_dump() for item in found.items], _table(found.items, int(time.time())))
 
     return list_instances
+
+
+def _table(items: Sequence[InstanceAnswer], now: int) -> str:
+    heads = ("name", "role", "status", "last seen", "address", "id")
+    rows = [
+        (
+            item.name,
+            item.role,
+            "this machine" if item.own else "revoked" if item.revoked else item.status,
+            "now" if item.own else ago(item.last_seen, now),
+            item.gateway_url or "-",
+            item.id,
+        )
+        for item in items
+    ]
+    alone = "\n\nNo other machine yet; add one with: crow invite" if len(items) == 1 else ""
+    return columns(heads, rows) + alone
 
 
 def _register(keyring: Callable[[], Keyring], registering: Registering) -> Callable[..., object]:

@@ -6,6 +6,7 @@ from crow_hooks import Check, Crow, CrowError, Finding
 from crow_plugins.replicator.feed_storage import all_feeds
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.replicator.rejections import quarantined
+from crow_plugins.wording import plural
 
 
 def checks(crow: Crow, own: OwnFeed) -> list[Check]:
@@ -44,7 +45,8 @@ def _parked(crow: Crow) -> Finding:
     if not rows:
         return Finding(True, "no entry waits to be applied")
     reason, count, detail = rows[0]
-    return Finding(False, f"{sum(row[1] for row in rows)} entries wait ({reason}: {count})", str(detail))
+    waiting = plural(sum(row[1] for row in rows), "entry waits", "entries wait")
+    return Finding(False, f"{waiting} ({reason}: {count})", str(detail))
 
 
 def _peers(crow: Crow) -> Finding:

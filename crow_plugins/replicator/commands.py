@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+import textwrap
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from crow_hooks import Answer, Command, Invalid, Resolution
+from crow_plugins.remarks import Remark, of_conflicts, of_sync
 from crow_plugins.replicator.conflicts import ConflictRecord, Conflicts
 from crow_plugins.replicator.sync import InstanceSyncManager
-from crow_plugins.replicator.tools import conflict_answer, status_text, sync_answer
+from crow_plugins.replicator.tools import conflict_answer, sync_answer
+from crow_plugins.wording import ago, called, columns, number
+
+TITLE_MAX = 70
 
 
 def commands(own_id: str, sync: InstanceSyncManager, conflicts: Conflicts) -> Sequence[Command]:
@@ -29,8 +35,10 @@ def commands(own_id: str, sync: InstanceSyncManager, conflicts: Conflicts) -> Se
 def _status(own_id: str, sync: InstanceSyncManager, conflicts: Conflicts) -> Callable[..., object]:
     def status() -> object:
         """Show how far this machine and the others are with each other's changes."""
-        answer = sync_answer(own_id, sync, conflicts)
-        return Answer(answer.model_dump(), status_text(answer))
+        answer = sync_answer(own_id, sync, conflicts).model_dump()
+        said = of_sync(answer) or [Remark("good", "Everything that was heard of is here")]
+        lines = [*(remark.text for remark in [*said, *of_conflicts(answer["open_conflicts"])]), ""]
+        return Answer(answer, "\n".join([*lines, _feeds(answer["feeds"], int(time.time()))]))
 
     return status
 
@@ -66,8 +74,10 @@ def _conflicts(conflicts: Conflicts) -> Callable[..., object]:
         """List rows that were changed on two machines without their knowing of each other."""
         page = conflicts.list(table=table, unresolved_only=not settled, limit=limit)
         items = [conflict_answer(record).model_dump() for record in page.items]
-        text = "\n".join(_line(record) for record in page.items) or "There is no conflict."
-        return Answer({"items": items, "total": page.total}, text)
+        lines = [_line(record) for record in page.items] or ["There is no conflict."]
+        if page.total > len(items) > 0:
+            lines.append(f"{len(items)} of {number(page.total)}, the newest first; --limit shows more.")
+        return Answer({"items": items, "total": page.total}, "\n".join(lines))
 
     return list_conflicts
 
@@ -113,6 +123,20 @@ def _resolve(conflicts: Conflicts) -> Callable[..., object]:
     return resolve
 
 
+def _feeds(feeds: Sequence[Mapping[str, Any]], now: int) -> str:
+    heads = ("feed of", "connection", "signed", "held", "applied", "waits", "refused", "last sync")
+    rows = [
+        (
+            feed["name"],
+            "this machine" if feed["own"] else "connected" if feed["connected"] else "not connected",
+            *(number(feed[what]) for what in ("length", "held", "applied", "parked", "rejected")),
+            "-" if feed["own"] else ago(feed["last_sync"], now),
+        )
+        for feed in feeds
+    ]
+    return columns(heads, rows, frozenset(range(2, 7)))
+
+
 def _object(data: str | None) -> dict[str, object] | None:
     if data is None:
         return None
@@ -127,8 +151,9 @@ def _object(data: str | None) -> dict[str, object] | None:
 
 def _line(record: ConflictRecord) -> str:
     state = f"settled: {record.resolution}" if record.resolution else "open"
-    what = "one side deleted the row" if record.op == "delete" else ", ".join(record.fields)
-    return f"{record.id}  {state}  {record.table} {record.row_id}  {what}"
+    what = "one side deleted the row" if record.op == "delete" else f"differs in {', '.join(record.fields)}"
+    title = textwrap.shorten(called(record.local, record.row_id), TITLE_MAX, placeholder="…")
+    return f"{record.id}  {record.table}: {title}\n    {state}, {what}"
 
 
 def _values(field: str, parts: dict[str, dict[str, object] | None]) -> str:

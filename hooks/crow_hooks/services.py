@@ -12,7 +12,7 @@ works on the database says so: never call that on the event loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
@@ -300,6 +300,9 @@ class Replication(Protocol):
 
 class ConflictDesk(Protocol):
     """Where conflicts are settled. Database work."""
+
+    def open_by_instance(self) -> Mapping[str, int]:
+        """How many are open, by the id of the instance that wrote the other version."""
 
     def resolve(self, conflict_id: str, resolution: Resolution, *, by: str) -> object:
         """Settle one on every machine; `by` is "person" or "assistant".

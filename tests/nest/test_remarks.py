@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from crow_plugins.nest.remarks import Remark, of_instances
 from crow_plugins.nest.throughput import SPAN_SECONDS, WIDTH, Throughput
-from crow_plugins.nest.wording import called
+from crow_plugins.remarks import Remark, of_instances
+from crow_plugins.wording import called, columns
 
 
 def row(name: str, status: str = "online", **changes: Any) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def test_many_are_counted_and_not_listed() -> None:
     rows = [OWN, *(row(f"heron-{number}", "offline") for number in range(50))]
     feeds = [feed(f"heron-{number}", behind=7) for number in range(50)]
     remarks = of_instances(rows, status(*feeds))
-    assert remarks[5] == Remark("warn", "45 more feeds are behind", "/nest/sync")
+    assert remarks[5] == Remark("warn", "45 more feeds are behind", "sync")
     assert remarks[6].text.endswith("heron-3, heron-4 and 45 more")
     assert len(remarks) == 7
 
@@ -88,6 +88,15 @@ def test_samples_that_come_too_often_are_passed_over() -> None:
 
 
 def test_a_row_is_called_by_what_says_most() -> None:
-    assert called({"row_id": "1", "local": {"category": "x", "content": " two\nlines "}}) == "two lines"
-    assert called({"row_id": "1", "local": {"title": "", "name": "Ada"}}) == "Ada"
-    assert called({"row_id": "1", "local": {"size": 3}}) == "1"
+    assert called({"category": "x", "content": " two\nlines "}, "1") == "two lines"
+    assert called({"title": "", "name": "Ada"}, "1") == "Ada"
+    assert called({"size": 3}, "1") == "1"
+
+
+def test_columns_line_up_whatever_stands_in_them() -> None:
+    rows = [("grackle", "1\u202f200"), ("鳥", "7")]
+    assert columns(("name", "rows"), rows, frozenset({1})).splitlines() == [
+        "name      rows",
+        "grackle  1\u202f200",
+        "鳥           7",
+    ]

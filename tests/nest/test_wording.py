@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crow_plugins.nest.differences import Piece, differences, words
-from crow_plugins.nest.wording import ago, exact, number, plural, size
+from crow_plugins.wording import ago, exact, number, plural, size
 
 NOW = 1_800_000_000
 

@@ -1,4 +1,4 @@
-"""Whether everything is in sync, in a few sentences: what a person came to see, each with where to settle it."""
+"""Whether everything is in sync, in a few sentences: what a person came to see, each with where it says more."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from crow_plugins.nest.wording import number, plural
+from crow_plugins.wording import number, plural
 
 NAMES_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """One sentence on how things are, and the page that says more."""
+    """One sentence on how things are; `about` names the page of the Nest, and `crow` has a command for each."""
 
     tone: Literal["good", "warn", "bad"]
     text: str
-    link: str | None = None
+    about: Literal["conflicts", "sync"] | None = None
 
 
 def of_instances(rows: Sequence[Mapping[str, Any]], status: Mapping[str, Any]) -> list[Remark]:
     """`rows` are the registry's, `status` is what the sync tool answers; empty where that plugin is off."""
     others = [row for row in rows if not row["own"] and not row["revoked"]]
-    found = [*of_sync(status), *_conflicts(status.get("open_conflicts", 0)), *_away(others)]
+    found = [*of_sync(status), *of_conflicts(status.get("open_conflicts", 0)), *_away(others)]
     if found:
         return found
     if not others:
@@ -38,25 +38,25 @@ def of_sync(status: Mapping[str, Any]) -> list[Remark]:
     found = [Remark("bad", f"This machine does not append to its feed now: {suspect}")] if suspect else []
     behind = [feed for feed in feeds if feed["behind"]]
     found += [
-        Remark("warn", f"{plural(feed['behind'], 'entry', 'entries')} of {feed['name']} still to come", "/nest/sync")
+        Remark("warn", f"{plural(feed['behind'], 'entry', 'entries')} of {feed['name']} still to come", "sync")
         for feed in behind[:NAMES_MAX]
     ]
     if len(behind) > NAMES_MAX:
-        found.append(Remark("warn", f"{number(len(behind) - NAMES_MAX)} more feeds are behind", "/nest/sync"))
+        found.append(Remark("warn", f"{number(len(behind) - NAMES_MAX)} more feeds are behind", "sync"))
     if frozen := _names(feed["name"] for feed in feeds if feed["frozen"]):
-        found.append(Remark("bad", f"The feed of {frozen} is frozen: it has two histories", "/nest/sync"))
+        found.append(Remark("bad", f"The feed of {frozen} is frozen: it has two histories", "sync"))
     parked, refused = (sum(feed[what] for feed in feeds) for what in ("parked", "rejected"))
     if parked:
-        found.append(Remark("warn", f"{plural(parked, 'entry waits', 'entries wait')} to be applied", "/nest/sync"))
+        found.append(Remark("warn", f"{plural(parked, 'entry waits', 'entries wait')} to be applied", "sync"))
     if refused:
-        found.append(Remark("bad", f"{plural(refused, 'entry was', 'entries were')} refused", "/nest/sync"))
+        found.append(Remark("bad", f"{plural(refused, 'entry was', 'entries were')} refused", "sync"))
     return found
 
 
-def _conflicts(count: int) -> list[Remark]:
+def of_conflicts(count: int) -> list[Remark]:
     if not count:
         return []
-    return [Remark("warn", f"{plural(count, 'conflict waits', 'conflicts wait')} for you", "/nest/conflicts")]
+    return [Remark("warn", f"{plural(count, 'conflict waits', 'conflicts wait')} for you", "conflicts")]
 
 
 def _away(others: Sequence[Mapping[str, Any]]) -> list[Remark]:

@@ -1,0 +1,49 @@
+"""What a person reads in the terminal of how the machines are with each other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.gateway_process import crow
+from tests.nest.world import fill, make_instance
+
+
+def test_status_says_first_what_is_not_well_and_where_to_look(tmp_path: Path) -> None:
+    instance = make_instance(tmp_path, "grackle")
+    with instance.host:
+        fill(instance.host)
+        conflicts = len(instance.host.owners) * 3
+    _, *lines = crow(instance.home, "status").stdout.splitlines()
+    assert lines[: lines.index("")] == [
+        "1 entry waits to be applied; see: crow sync status",
+        "1 entry was refused; see: crow sync status",
+        f"{conflicts} conflicts wait for you; see: crow sync conflicts",
+        "No answer from wren",
+        "Not heard from yet: finch",
+    ]
+    sync = crow(instance.home, "sync", "status").stdout.splitlines()
+    assert f"{conflicts} conflicts wait for you" in sync
+    assert [line.split()[0] for line in sync[sync.index("") + 2 :]] == ["grackle", "finch", "heron", "swan", "wren"]
+    assert len({line.index("not connected") for line in sync if "not connected" in line}) == 1
+    listed = crow(instance.home, "sync", "conflicts", "--limit", "2").stdout.splitlines()
+    assert listed[-1] == f"2 of {conflicts}, the newest first; --limit shows more."
+    assert json.loads(crow(instance.home, "sync", "status", "--json").stdout)["open_conflicts"] == conflicts
+
+
+def test_a_machine_that_is_alone_is_well_and_is_told_how_to_go_on(home: Path) -> None:
+    status = crow(home, "status").stdout
+    assert "Everything is on this machine, the only one so far" in status
+    assert "keeps      nothing yet" in status
+    assert "add one with: crow invite" in crow(home, "instances", "list").stdout
+    doctor = crow(home, "doctor")
+    assert doctor.returncode == 0
+    assert "\nAll is well: " in doctor.stdout
+
+
+def test_where_the_plugins_that_know_are_off_nothing_is_said_of_others(home: Path) -> None:
+    off = "".join(
+        f'[[plugin]]\nname = "{name}"\nenabled = false\n' for name in ("registry", "replicator", "federation")
+    )
+    (home / "plugin_manifest.toml").write_text(off)
+    assert crow(home, "status").stdout.splitlines()[1] == ""
