@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from crow_plugins.memories.memories import Memories
 from crow_plugins.memories.memory import CATEGORY_MAX, MEMORY, Filters, Memory
+from crow_plugins.rows import fenced
 from crow_plugins.rows.field import TAG_MAX, TAGS_MAX
 
 CONTENT_CHARACTERS_MAX = 64 * 1024
@@ -218,10 +219,8 @@ def _lines(items: list[Any]) -> str:
 
 
 def _line(item: MemoryAnswer) -> str:
-    """Where it comes from, then the text, fenced: what stands between the bars is data."""
+    """Where it comes from, then the text."""
     tags = f" tags={','.join(item.tags)}" if item.tags else ""
     text = item.snippet if isinstance(item, MemoryHit) else item.content
-    return (
-        f"[memory {item.id} category={item.category} importance={item.importance}{tags} "
-        f"from={item.origin_instance}]\n| " + text.replace("\n", "\n| ")
-    )
+    head = f"memory {item.id} category={item.category} importance={item.importance}{tags} from={item.origin_instance}"
+    return fenced(head, text)

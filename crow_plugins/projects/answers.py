@@ -10,13 +10,14 @@ from fastmcp.tools.base import ToolResult
 from mcp_types import ToolAnnotations
 from pydantic import BaseModel
 
+from crow_hooks import Invalid
 from crow_plugins.fulltext import Found
 from crow_plugins.projects.finding import Referring, Shelf
 from crow_plugins.projects.note import Note
 from crow_plugins.projects.project import Project
 from crow_plugins.projects.references import State
 from crow_plugins.projects.source import Source
-from crow_plugins.rows import Condition, Page
+from crow_plugins.rows import Condition, Page, fenced
 
 READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
@@ -163,6 +164,8 @@ def search(
     shelf: Shelf[Record], query: str | None, conditions: Sequence[Condition], limit: int, cursor: str | None
 ) -> dict[str, Any]:
     """What matches a query, or without one everything that meets the conditions, as the answers have it."""
+    if query is not None and cursor is not None:
+        raise Invalid("a search has no pages; leave cursor out, or leave query out to list everything")
     if query is None:
         return _paged(shelf, shelf.list(conditions, limit=limit, cursor=cursor))
     return _found(shelf, shelf.find(query, conditions, limit))
@@ -200,13 +203,13 @@ def result(answer: BaseModel, text: str) -> ToolResult:
     return ToolResult(content=text, structured_content=answer.model_dump())
 
 
-def lines(items: Sequence[Answer], line: Callable[[Answer], str]) -> str:
-    return "\n".join(line(item) for item in items) or "Nothing found."
+def lines(items: Sequence[Answer], shown: Callable[[Answer], str]) -> str:
+    return "\n".join(shown(item) for item in items) or "Nothing found."
 
 
-def fenced(head: str, item: Row, text: str) -> str:
-    """Where it comes from, then the text: what stands behind the bars is data."""
-    return f"[{head} from={item.origin_instance}]\n| " + text.replace("\n", "\n| ")
+def line(head: str, item: Row, text: str) -> str:
+    """What it is and where it comes from, then its text."""
+    return fenced(f"{head} from={item.origin_instance}", text)
 
 
 def named(word: str, reference: ReferenceAnswer | None) -> str:

@@ -120,4 +120,4 @@ def _found(item: NoteHit) -> str:
 def _line(item: NoteAnswer, text: str) -> str:
     named = answers.named("project", item.project) + answers.named("source", item.source)
     shown = f"{item.title}\n{text}" if item.title else text
-    return answers.fenced(f"note {item.id} kind={item.kind}{named}", item, shown)
+    return answers.line(f"note {item.id} kind={item.kind}{named}", item, shown)

@@ -100,4 +100,4 @@ def _one(verb: str, project: Project) -> ToolResult:
 
 def _line(item: ProjectAnswer) -> str:
     text = item.name if item.description is None else f"{item.name}\n{item.description}"
-    return answers.fenced(f"project {item.id} status={item.status}", item, text)
+    return answers.line(f"project {item.id} status={item.status}", item, text)

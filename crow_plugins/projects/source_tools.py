@@ -173,4 +173,4 @@ def _said(item: SourceAnswer) -> str:
 
 def _line(item: SourceAnswer, text: str) -> str:
     head = f"source {item.id} kind={item.kind}{answers.named('project', item.project)}"
-    return answers.fenced(head, item, text)
+    return answers.line(head, item, text)

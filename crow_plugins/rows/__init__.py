@@ -10,6 +10,7 @@
     Rows(crow, KIND).add / get / update / delete / restore / list(conditions, limit=, cursor=)
     rows_format(crow, KIND)                      # answers register_formats: JSON Lines, dry run, never overwrites
     Importer.of("bibtex", "entry", take)         # another program's file, for `crow import FILE --format bibtex`
+    fenced("note 1 from=…", text)                # a row as a tool answers it in words
 
 Within a transaction of one's own: `get`, `find`, `insert`, `change`.
 """
@@ -17,6 +18,7 @@ Within a transaction of one's own: `get`, `find`, `insert`, `change`.
 from __future__ import annotations
 
 from crow_plugins.rows.condition import Condition, TagIs, equals, tagged, where
+from crow_plugins.rows.fence import fenced
 from crow_plugins.rows.field import REQUIRED, Field, choice, reference, tags, text, texts, whole
 from crow_plugins.rows.importer import Importer
 from crow_plugins.rows.interchange import export, rows_format, take
@@ -40,6 +42,7 @@ __all__ = [
     "cursor_at",
     "equals",
     "export",
+    "fenced",
     "find",
     "get",
     "insert",

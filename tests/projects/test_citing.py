@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +106,12 @@ def test_what_another_machine_stored_is_cited_too(citations: Citations, style: s
     odd = made(kind="scroll", date="some time", accessed="2024-99", authors=(",", ", a", "a,,b", "  "))
     assert "minds of crows" in citations.cite(odd, style).lower()
     assert citations.cite(made(authors=("<b>bold</b>",), title="<script>"), style)
+
+
+def test_the_page_shows_citations_as_they_are(citations: Citations) -> None:
+    """The source of the page's second example is cited in its table."""
+    page = (Path(__file__).parent.parent.parent / "docs" / "projects.md").read_text()
+    said = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+    [source] = [each for each in said if "authors" in each]
+    shown = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.MULTILINE))
+    assert {style: shown[style] for style in STYLES} == citations.of(made(**{**source, "project_id": None}))
