@@ -164,7 +164,8 @@ def _check(where: str, column: Column, value: object) -> int:
     if not FITS[column.kind](value):
         raise Invalid(f"{column.name} of {where} must be of type {column.kind}")
     if column.kind == "text":
-        return _check_text(where, column, str(value), "\0" in str(value))
+        text = str(value)
+        return _check_text(where, column, text, "\0" in text)
     if column.kind == "json":
         return _check_text(where, column, _text_of(where, column, value), any("\0" in each for each in _strings(value)))
     return 0
@@ -172,7 +173,7 @@ def _check(where: str, column: Column, value: object) -> int:
 
 def _check_text(where: str, column: Column, text: str, has_nul: bool) -> int:
     try:
-        size = len(text.encode())
+        size = len(text) if text.isascii() else len(text.encode())
     except UnicodeEncodeError:
         # Half of a surrogate pair is no character: it could be stored here and refused elsewhere.
         raise Invalid(f"{column.name} of {where} is not valid Unicode; remove the broken character") from None
