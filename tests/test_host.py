@@ -13,6 +13,7 @@ from fastmcp import Client
 from starlette.testclient import TestClient
 
 from crow_hooks import Entry, Version
+from crow_plugins import manifest
 from crow_plugins.dispatch import BadPlugin
 from crow_plugins.gateway import application
 from crow_plugins.handle import Handle, NotOffered
@@ -31,6 +32,15 @@ SWAN = "22222222-2222-4222-8222-222222222222"
 def with_probe(home: Path, **settings: str) -> Path:
     lines = [f'{name} = "{value}"\n' for name, value in settings.items()]
     (home / "plugin_manifest.toml").write_text(PROBE + ("[plugin.settings]\n" + "".join(lines) if lines else ""))
+    return home
+
+
+def with_probe_alone(home: Path, **settings: str) -> Path:
+    """No plugin of ours on: a bound on what hooks may take is then about the probe."""
+    with_probe(home, **settings)
+    off = "".join(f'\n[[plugin]]\nname = "{plugin.name}"\nenabled = false\n' for plugin in manifest.load().plugins)
+    with (home / "plugin_manifest.toml").open("a") as file:
+        file.write(off)
     return home
 
 
@@ -66,7 +76,7 @@ async def test_startup_and_shutdown_run_once_around_serving(home: Path, open_hos
 async def test_a_startup_that_fails_or_hangs_stops_the_start_by_name(
     home: Path, open_host: Callable[..., Host], fault: str
 ) -> None:
-    host = open_host(with_probe(home, **{fault: "startup"}))
+    host = open_host(with_probe_alone(home, **{fault: "startup"}))
     host.hook._seconds = 0.01
     with pytest.raises(BadPlugin, match=r"plugin probe .* startup (raised RuntimeError|took too long)"):
         async with host.serving():
@@ -78,7 +88,7 @@ async def test_a_startup_that_fails_or_hangs_stops_the_start_by_name(
 async def test_a_shutdown_that_fails_or_hangs_is_logged_and_stops_nothing_else(
     home: Path, open_host: Callable[..., Host], caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
-    host = open_host(with_probe(home, **{fault: "shutdown"}))
+    host = open_host(with_probe_alone(home, **{fault: "shutdown"}))
     host.hook._seconds = 0.01
     async with host.serving():
         pass
@@ -184,7 +194,7 @@ def test_a_plugin_that_raises_is_a_sentence_in_the_terminal_too(home: Path) -> N
 async def test_a_notification_that_hangs_does_not_keep_the_host_from_stopping(
     home: Path, open_host: Callable[..., Host], caplog: pytest.LogCaptureFixture
 ) -> None:
-    host = open_host(with_probe(home, hangs="change_applied"))
+    host = open_host(with_probe_alone(home, hangs="change_applied"))
     host.hook._seconds = 0.01
 
     def apply() -> None:

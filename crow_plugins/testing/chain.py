@@ -36,7 +36,7 @@ class Chain:
 
     def __init__(self, folder: Path, manifest: str = "") -> None:
         """`manifest` is what each home says of plugins: TOML, as in the `plugin_manifest.toml` of a home."""
-        self._folder, self._manifest = folder, manifest
+        self._folder, self._manifest, self._began = folder, manifest, time.time()
         self._instances: dict[str, Instance] = {}
         self._links: dict[Pair, Link] = {}
         self._stack = ExitStack()
@@ -53,7 +53,7 @@ class Chain:
 
     def add(self, name: str, manifest: str | None = None) -> Instance:
         """Another instance, connected to all there are. `manifest` says it otherwise for this one."""
-        clock = Clock(time.time())
+        clock = Clock(self._began)
         home = make_home(self._folder, name, self._manifest if manifest is None else manifest, int(clock()))
         host = self._stack.enter_context(open_host(home, clock))
         client = Client(host.server)
