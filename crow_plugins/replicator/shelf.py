@@ -1,6 +1,7 @@
 """The feeds of the chain in one transaction: found by key, begun when they are new, and what comes of them stored.
 
-Every instance with a certificate has one feed, whose key follows from the certificate; no other is taken.
+Every instance with a certificate has one feed, whose key follows from the certificate; no other is taken. That of a
+revoked instance is taken from the others, never from itself, since nobody talks to it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import peewee
 from crow_hooks import KnownInstance
 from crow_plugins.feed import Batch, Feed, MemoryStorage
 from crow_plugins.feed.manifest import default, encode
+from crow_plugins.identity.revocation import Revocation
 from crow_plugins.replicator.applying import Source
 from crow_plugins.replicator.branches import follow
 from crow_plugins.replicator.feed_storage import DatabaseStorage, add_feed, find_feed
@@ -25,20 +27,32 @@ BLOCKS_APPLIED_AT_ONCE = 32  # with being stored: what was just written somewher
 
 @dataclass(frozen=True, slots=True)
 class ChainFeed:
-    """The feed of one instance: its key, and its manifest in bytes, both made of the writer's public key."""
+    """The feed of one instance: its key, and its manifest in bytes, both made of the writer's public key.
+
+    `end` is the length that counts of a revoked one, None for all others.
+    """
 
     key: bytes
     manifest: bytes
     instance_id: str
+    end: int | None = None
+
+    def wanted(self, length: int) -> int:
+        """How much of so many blocks there is any use for."""
+        return length if self.end is None else min(length, self.end)
 
 
-def feeds_of(own: OwnFeed, others: Sequence[KnownInstance]) -> dict[bytes, ChainFeed]:
-    """By key: our own, and those of the instances that are not revoked."""
+def feeds_of(
+    own: OwnFeed, others: Sequence[KnownInstance], revoked: Mapping[str, Revocation]
+) -> dict[bytes, ChainFeed]:
+    """By key: our own, and those of all instances. What a revoked one wrote before goes on to whoever joins later."""
     found = {own.key: ChainFeed(own.key, own.manifest, own.instance_id)}
     for other in others:
-        if not other.revoked:
+        end = revoked.get(other.instance.id)
+        if end is None or end.feed.length:
             made = default(other.feed_key)
-            found[made.key] = ChainFeed(made.key, encode(made), other.instance.id)
+            length = None if end is None else end.feed.length
+            found[made.key] = ChainFeed(made.key, encode(made), other.instance.id, length)
     return found
 
 

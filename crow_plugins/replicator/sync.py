@@ -420,7 +420,7 @@ class InstanceSyncManager:
                     number = find_feed(db, key)
                     signed = 0 if number is None else held_feed(db, number).length
                     longest = max(signed, self._connections.longest(key))
-                    remaining += max(0, longest - self._intake.cursor(db, feed.instance_id).length)
+                    remaining += max(0, feed.wanted(longest) - self._intake.cursor(db, feed.instance_id).length)
         return remaining
 
     def _is_reached(self, instance_id: str | None) -> bool:

@@ -27,8 +27,8 @@ class Trusting:
         self._dropped: frozenset[bytes] = frozenset()
 
     def feeds(self) -> dict[bytes, ChainFeed]:
-        """The feeds of the chain by key, our own first; those of revoked instances are taken from nobody."""
-        return feeds_of(self._own, self._registry.others())
+        """The feeds of the chain by key, our own first."""
+        return feeds_of(self._own, self._registry.others(), self.now().revoked)
 
     def revoked(self) -> frozenset[str]:
         return frozenset(other.instance.id for other in self._registry.others() if other.revoked)

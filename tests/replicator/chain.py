@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from crow_hooks import Change
-from crow_plugins.feed import Feed, ProofRequest, RemoteProtocolError, UpgradeRequest
+from crow_plugins.feed import Feed, Proof, ProofRequest, RemoteProtocolError, UpgradeRequest, flat_tree
+from crow_plugins.feed.errors import NotHeld
+from crow_plugins.feed.proof import BlockProof
 from crow_plugins.identity.revocation import Revocation
 from crow_plugins.keyring import Keyring
 from crow_plugins.replicator import branches, feed_schema, healing, revoking, schema
@@ -67,17 +69,39 @@ class Machine(World):
         with self.store.transaction() as transaction:
             healing.begin(transaction, self.own, "restored")
 
-    def heal(self, *peers: Machine) -> None:
-        """Take back what the peers have of our feed, and go on."""
-        forks = []
+    def heal(self, *peers: Machine, everybody: bool = False) -> None:
+        """Take back what the peers have of our feed, and go on; `everybody`: there are no other instances."""
+        forks, agree = [], everybody
         for peer in peers:
             with peer.store.read() as db:
                 theirs = _feed(db, self)
                 forks.append(theirs.head.fork if theirs else 0)
-            with contextlib.suppress(RemoteProtocolError):  # another branch than ours
+            with contextlib.suppress(RemoteProtocolError, NotHeld):  # another branch than ours
                 carry(peer, self, self)
+            agree = agree and self.extends(peer)
         with self.store.transaction() as transaction:
-            healing.finish(transaction, self.own, forks, all_agree=False)
+            healing.finish(transaction, self.own, forks, all_agree=agree)
+
+    def extends(self, peer: Machine) -> bool:
+        """Whether a peer's copy of our feed is a part of it, as it is signed now."""
+        return self._copy_at(peer) == "part"
+
+    def is_outdone_by(self, peer: Machine) -> bool:
+        """Whether a peer has more of our feed than we have, or another branch of it."""
+        return self._copy_at(peer) == "more"
+
+    def _copy_at(self, peer: Machine) -> str:
+        with self.store.read() as ours, peer.store.read() as theirs:
+            here, there = self.own.held(ours), _feed(theirs, self)
+            if there is None or there.head.length == 0:
+                return "part"
+            if here is None or there.head.fork > here.head.fork:
+                return "more"
+            head = there.head
+            if head.fork < here.head.fork:
+                return "an earlier fork"
+            is_part = head.length <= here.head.length and here.tree_hash(head.length) == head.tree_hash
+            return "part" if is_part else "more"
 
     def rescue(self, feed_of: Machine) -> int:
         with self.store.transaction() as transaction:
@@ -134,6 +158,7 @@ def reopen(home: Path, keyring: Keyring, **options: object) -> Machine:
         "registry": [INSTANCES],
         "replicator": [feed_schema.MIGRATION + schema.MIGRATION],
         "things": [SCRIPT],
+        **options.pop("more_scripts", {}),  # type: ignore[dict-item]
     }
     given: dict[str, Any] = {"scripts": scripts, "synced": [THINGS], **options}
     world = open_store(home / "crow.db", listener, instance_id=own.instance_id, **given)
@@ -210,6 +235,52 @@ def chain(folder: Path, *names: str) -> Iterator[list[Machine]]:
     finally:
         for each in machines:
             each.store.close()
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What a peer answered at one moment: a longer head, and blocks; it may come late, twice or never."""
+
+    author: Machine
+    fork: int
+    head: Proof | None
+    blocks: list[BlockProof]
+
+
+def answered(source: Machine, target: Machine, author: Machine, blocks_max: int) -> Parcel | None:
+    """What the source sends for what the target lacks now of a feed; None for another fork, or nothing."""
+    with source.store.read() as there, target.store.read() as here:
+        theirs, ours = _feed(there, author), _feed(here, author)
+        if theirs is None or ours is None or theirs.head.fork != ours.head.fork:
+            return None
+        have, length = ours.head.length, theirs.head.length
+        head = theirs.prove(ProofRequest(upgrade=UpgradeRequest(have, length - have))) if length > have else None
+        wanted = list(ours.storage.held().missing(0, theirs.storage.held().contiguous))[:blocks_max]
+        return Parcel(
+            author, theirs.head.fork, head, theirs.prove_blocks([(seq, _levels(seq, length)) for seq in wanted])
+        )
+
+
+def _levels(seq: int, length: int) -> int:
+    """From a leaf up to a root, so that the path rests on the head alone."""
+    index, levels, roots = 2 * seq, 0, flat_tree.roots(length)
+    while index not in roots:
+        index, levels = flat_tree.parent(index), levels + 1
+    return levels
+
+
+def deliver(parcel: Parcel, target: Machine) -> None:
+    """Store what a parcel brings, as far as it still fits, and apply it."""
+    with target.store.transaction() as transaction:
+        feed = _feed(transaction.db, parcel.author)
+        if feed is None:  # the target was restored meanwhile
+            return
+        if parcel.head is not None:
+            with contextlib.suppress(RemoteProtocolError):
+                feed.storage.store(feed.receive(parcel.head))
+        with contextlib.suppress(RemoteProtocolError):
+            feed.storage.store(feed.receive_blocks(parcel.fork, parcel.blocks).batch)
+    target.take(parcel.author)
 
 
 def _feed(db: object, author: Machine) -> Feed | None:
