@@ -36,10 +36,11 @@ def follow(transaction: WriteTransaction, intake: Intake, source: Source, batch:
     return len(cut)
 
 
-def rescue(transaction: WriteTransaction, own: OwnFeed, source: Source) -> int:
+def rescue(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: Source) -> int:
     """Append orphans of a feed that is here in full to our own, but for those that stand in some feed.
 
-    Returns how many were rescued; none while our own feed may not be appended to.
+    They are applied as well: some were cut off before they had been, or while they were parked. Returns how many were
+    rescued; none while our own feed may not be appended to.
     """
     db = transaction.db
     storage = DatabaseStorage(db, source.feed)
@@ -57,6 +58,7 @@ def rescue(transaction: WriteTransaction, own: OwnFeed, source: Source) -> int:
         for seq, found in enumerate(kept, first):
             index.add(found.entry.table, found.entry.row_id, found.entry.version, Place(number, seq))
         index.flush()
+        intake.take_own(transaction, first)
     return len(kept)
 
 

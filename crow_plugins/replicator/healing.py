@@ -15,6 +15,7 @@ from crow_plugins.feed import Head
 from crow_plugins.replicator.entries import EntryIndex, Place
 from crow_plugins.replicator.entry import read
 from crow_plugins.replicator.feed_storage import DatabaseStorage
+from crow_plugins.replicator.intake import Intake
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.store import WriteTransaction
 
@@ -26,7 +27,9 @@ def begin(transaction: WriteTransaction, own: OwnFeed, reason: str) -> None:
         own.doubt(transaction.db, reason)
 
 
-def finish(transaction: WriteTransaction, own: OwnFeed, forks_seen: Collection[int], *, all_agree: bool) -> Head:
+def finish(
+    transaction: WriteTransaction, own: OwnFeed, intake: Intake, forks_seen: Collection[int], *, all_agree: bool
+) -> Head:
     """Append what waits and trust the feed again; returns the new head. Blocks that are not here are given up.
 
     `forks_seen` are those that any peer told of our feed; `all_agree` says that every instance of the chain that is
@@ -46,6 +49,7 @@ def finish(transaction: WriteTransaction, own: OwnFeed, forks_seen: Collection[i
             entry = read(block).entry
             index.add(entry.table, entry.row_id, entry.version, Place(number, seq))
         index.flush()
+        intake.take_own(transaction, first)  # what was cut off while it was parked is in no row yet
     db.execute_sql("DELETE FROM outbox")
     db.execute_sql("DELETE FROM orphans WHERE feed = ?", (number,))
     own.trust(db)

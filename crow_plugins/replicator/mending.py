@@ -16,6 +16,7 @@ from crow_hooks import Crow
 from crow_plugins.feed.core import Feed
 from crow_plugins.replicator import backfill, healing
 from crow_plugins.replicator.feed_storage import freeze, held_feed
+from crow_plugins.replicator.intake import Intake
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.replicator.seal import SealFile, doubt
 from crow_plugins.store import WriteTransaction, this_machine
@@ -32,8 +33,8 @@ Heads = dict[str, tuple[int, int]]  # fork and length of our feed, by the instan
 class Mending:
     """The state of our own feed. Every method is database work."""
 
-    def __init__(self, crow: Crow, own: OwnFeed, seal: SealFile) -> None:
-        self._crow, self._own, self._seal = crow, own, seal
+    def __init__(self, crow: Crow, own: OwnFeed, intake: Intake, seal: SealFile) -> None:
+        self._crow, self._own, self._intake, self._seal = crow, own, intake, seal
         self._lock = threading.Lock()
         self._sealed: tuple[int, int] | None = None
         self._since = 0.0
@@ -50,7 +51,7 @@ class Mending:
             assert isinstance(transaction, WriteTransaction)
             waiting = transaction.db.execute_sql("SELECT 1 FROM outbox LIMIT 1").fetchone()
             if waiting and self._own.may_sign and self._own.state(transaction.db).suspect is None:
-                healing.finish(transaction, self._own, [], all_agree=True)  # it waited for the keys only
+                healing.finish(transaction, self._own, self._intake, [], all_agree=True)  # it waited for the keys only
         self._since = time.monotonic()
 
     def suspect(self) -> str | None:
@@ -120,7 +121,7 @@ class Mending:
                 return False
             agree = needed <= heads.keys() and all(told[0] == fork and told[1] <= length for told in heads.values())
             forks = [told[0] for told in heads.values()]
-            head = healing.finish(transaction, self._own, forks, all_agree=agree and not self._branches)
+            head = healing.finish(transaction, self._own, self._intake, forks, all_agree=agree and not self._branches)
             freeze(transaction.db, here.number, None)
         self._branches = False
         log.info("this instance's feed is healed fork=%d length=%d", head.fork, head.length)

@@ -73,7 +73,7 @@ class InstanceSyncManager:
         self._trusting = Trusting(crow, registry, self.own, self._chain)
         self._intake = Intake(self.own, Applying(self._trusting.now, premises.table_is_on))
         self._uptake = Uptake(crow, self.own, self._intake, self._trusting, self._tables_on)
-        self._mending = Mending(crow, self.own, SealFile(premises.home.folder))
+        self._mending = Mending(crow, self.own, self._intake, SealFile(premises.home.folder))
         self._connections = Connections(premises.keyring.identity.instance_id)
         self._appending = Appending(self.own, self._appended, self._own_grew)
         self._measuring = Measuring(crow, self.own, self._trusting, self._intake, self._connections)

@@ -101,7 +101,7 @@ class Uptake:
 
     def _take_within(self, transaction: WriteTransaction, source: Source, *, careful: bool) -> bool:
         outcome = self._intake.take(transaction, source, careful=careful)
-        rescued = rescue(transaction, self._own, source)
+        rescued = rescue(transaction, self._own, self._intake, source)
         if any(reason == "dot_used_twice" for _, reason in outcome.parked):
             freeze(transaction.db, source.feed, "one name for two writes")
         transaction.after_commit(lambda: self._tell(source, outcome))

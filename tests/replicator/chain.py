@@ -80,7 +80,7 @@ class Machine(World):
                 carry(peer, self, self)
             agree = agree and self.extends(peer)
         with self.store.transaction() as transaction:
-            healing.finish(transaction, self.own, forks, all_agree=agree)
+            healing.finish(transaction, self.own, self.intake, forks, all_agree=agree)
 
     def extends(self, peer: Machine) -> bool:
         """Whether a peer's copy of our feed is a part of it, as it is signed now."""
@@ -108,7 +108,7 @@ class Machine(World):
             number = find_feed(transaction.db, feed_of.own.key)
             if number is None:
                 return 0
-            return branches.rescue(transaction, self.own, Source(number, feed_of.id))
+            return branches.rescue(transaction, self.own, self.intake, Source(number, feed_of.id))
 
     def hear(self, *revocations: Revocation) -> None:
         """Hear of revocations, and drop what counts no more."""

@@ -329,7 +329,13 @@ class Simulation:
 
     def retry(self, home: Home) -> None:
         with _on(home).store.transaction() as transaction:
-            self.happened["unparked"] += _on(home).intake.retry_parked(transaction)
+            self.happened["unparked"] += _on(home).intake.retry_parked(transaction).applied
+
+    def retry_all(self, one: Machine) -> None:
+        with one.store.transaction() as transaction:
+            tried = one.intake.retry_parked(transaction)
+            while tried.last is not None:
+                tried = one.intake.retry_parked(transaction, tried.last)
 
     def write_without_replicator(self, home: Home) -> None:
         """It is switched off for a while; when it comes on, it appends before anything remote is applied."""
@@ -406,8 +412,7 @@ class Simulation:
             self.now += 1
             self.everybody_meets()
         for home in self.honest():
-            with _on(home).store.transaction() as transaction:
-                _on(home).intake.retry_parked(transaction, 1 << 20)
+            self.retry_all(_on(home))
 
     def everybody_meets(self) -> None:
         homes = self.honest()

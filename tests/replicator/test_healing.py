@@ -137,3 +137,28 @@ def test_a_head_of_which_nobody_has_all_blocks_is_given_up(tmp_path: Path) -> No
         assert grackle.things() == swan.things()
         assert swan.rows("SELECT DISTINCT contiguous - length FROM feeds") == [(0,)]
         grackle.store.close()
+
+
+def test_an_orphan_that_was_never_applied_is_applied_when_it_is_rescued(tmp_path: Path) -> None:
+    """It was parked, since its plugin was off, when its writer took another branch."""
+    with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
+        grackle.write("before", ROWS[0])
+        saved = backup(grackle, tmp_path / "saved")
+        grackle = reopen(tmp_path / "grackle", grackle.keyring)
+        introduce(grackle, swan)
+        swan.on.clear()
+        grackle.write("only the swan has it", ROWS[1])
+        carry(grackle, swan)
+        grackle = restored(grackle, saved, swan)
+        grackle.doubt()
+        grackle.write("another branch", ROWS[2])
+        grackle.heal()
+        carry(grackle, swan)
+        swan.on.add("things")
+        assert swan.rescue(grackle) == 1
+        with swan.store.transaction() as transaction:
+            swan.intake.retry_parked(transaction)
+        settle(grackle, swan)
+        assert texts(swan)[ROWS[1]] == "only the swan has it"
+        assert grackle.things() == swan.things()
+        grackle.store.close()

@@ -19,7 +19,7 @@ import pytest
 
 from crow_hooks import Version
 from crow_plugins import causality
-from crow_plugins.replicator import backfill, branches, healing, intake, revoking
+from crow_plugins.replicator import applying, backfill, branches, healing, intake, revoking
 from crow_plugins.replicator.entry import Read, Unreadable, read
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.replicator.trust import Trust
@@ -181,7 +181,9 @@ REMOVED: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "R2 a new name after a restore": replaced(clock, "_is_stale", lambda epoch, *_: not epoch),
     "R3 append nothing while suspect": replaced(OwnFeed, "doubt", lambda *_: None),
     "R3 heal under a higher fork": replaced(
-        healing, "finish", lambda transaction, own, seen, all_agree: REAL_FINISH(transaction, own, [], all_agree=True)
+        healing,
+        "finish",
+        lambda transaction, own, taking, seen, all_agree: REAL_FINISH(transaction, own, taking, [], all_agree=True),
     ),
     "R3 keep what a cut takes away": replaced(branches, "_orphan", lambda *_: None),
     "R3 rescue it": replaced(branches, "_orphans", lambda *_: []),
@@ -192,8 +194,8 @@ REMOVED: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "R7 a bound that everybody shares": replaced(causality, "lamport_limit", lambda now: 150),
     "R8 the same id everywhere": replaced(causality, "_conflict_id", lambda *_: str(uuid.uuid4())),
     "R8 open conflicts follow the live versions": replaced(conflicts, "_close", lambda *_: None),
-    "R10 try what is parked again": replaced(intake.Intake, "retry_parked", lambda *_: 0),
-    "R10 the cursor passes what is parked": replaced(intake, "park", lambda *_: None),
+    "R10 try what is parked again": replaced(intake.Intake, "retry_parked", lambda *_: intake.Retried(0, None)),
+    "R10 the cursor passes what is parked": replaced(applying, "park", lambda *_: None),
     "R11 append what was written while it was off": replaced(backfill, "_is_lacking", lambda *_: False),
     "R11 read the head under the lock": replaced(OwnFeed, "append", head_kept),
 }
