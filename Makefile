@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
 DEMO := demo-data
+SCALE ?= 10
 PORT ?= 3001
 
-.PHONY: setup run test check bench demo-data clean
+.PHONY: setup run test check bench campaign demo-data clean
 
 setup: $(READY)
 
@@ -32,6 +33,9 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_floors.py tests/test_docs.py tests/docs
+
+campaign: $(READY) $(PEERS)
+	$(BIN)/python -m tests.campaign $(SCALE)
 
 bench: $(READY)
 	$(BIN)/python -m bench

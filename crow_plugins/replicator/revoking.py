@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import peewee
 
-from crow_hooks import Entry
+from crow_hooks import Entry, Version
 from crow_plugins.replicator.entries import EntryIndex, Place
 from crow_plugins.replicator.entry import Read, Unreadable, read
 from crow_plugins.replicator.feed_storage import all_feeds, block_at
@@ -24,17 +24,18 @@ Row = tuple[str, str]
 def drop(transaction: WriteTransaction, own_id: str, trust: Trust, revoked: str) -> int:
     """Rebuild every row that an instance touched with entries that count no more; returns how many rows that were."""
     db = transaction.db
-    _drop_orphans(db, own_id, trust)
-    dropped = _dropped(db, trust, revoked)
-    index = EntryIndex(db)
-    for (table, row_id), found in dropped.items():
+    index, rows = EntryIndex(db), defaultdict[Row, list[Version]](list)
+    for entry in _drop_orphans(db, own_id, trust):
+        rows[entry.table, entry.row_id].append(entry.version)
+    for row, found in _dropped(db, trust, revoked).items():
         for place, entry in found:
             index.remove(entry, place)
+            rows[row].append(entry.version)
+    for (table, row_id), versions in rows.items():
         if transaction.shape(table) is not None:
-            counting = _entries(db, index, table, row_id)
-            transaction.rebuild(table, row_id, counting, [entry.version for _, entry in found])
+            transaction.rebuild(table, row_id, _entries(db, index, table, row_id), versions)
     _drop_parked(db, trust)
-    return len(dropped)
+    return len(rows)
 
 
 def vanishing(db: peewee.Database, trust: Trust, revoked: str) -> list[Row]:
@@ -80,12 +81,16 @@ def _readable(blocks: Iterable[bytes]) -> Iterator[Read]:
             continue
 
 
-def _drop_orphans(db: peewee.Database, own_id: str, trust: Trust) -> None:
+def _drop_orphans(db: peewee.Database, own_id: str, trust: Trust) -> list[Entry]:
+    """Entries of a branch that was given up and that nobody may rescue any more; they may be in rows still."""
+    dropped = []
     for (block,) in db.execute_sql("SELECT entry FROM orphans").fetchall():
         entry = read(block).entry
         if not trust.counts_rescued(entry, own_id):
             version = entry.version
             db.execute_sql("DELETE FROM orphans WHERE writer = ? AND lamport = ?", (version.writer, version.lamport))
+            dropped.append(entry)
+    return dropped
 
 
 def _drop_parked(db: peewee.Database, trust: Trust) -> None:

@@ -100,8 +100,11 @@ class Machine(World):
             head = there.head
             if head.fork < here.head.fork:
                 return "an earlier fork"
-            is_part = head.length <= here.head.length and here.tree_hash(head.length) == head.tree_hash
-            return "part" if is_part else "more"
+            if head.length > here.head.length:
+                return "more"
+            with contextlib.suppress(NotHeld):  # of a head whose blocks have not come
+                return "part" if here.tree_hash(head.length) == head.tree_hash else "more"
+            return "an unknown part"
 
     def rescue(self, feed_of: Machine) -> int:
         with self.store.transaction() as transaction:

@@ -1,0 +1,61 @@
+"""The proofs of `make test` with larger counts: `make campaign SCALE=10`, or `python -m tests.campaign 10 PART…`.
+
+Seeds are fixed and printed by the tests themselves. What came of it stands in `campaign.json` and `campaign.txt`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+COUNTS: dict[str, tuple[dict[str, int], list[str]]] = {
+    "model": ({"CROW_HISTORIES": 20_000, "CROW_CHAIN_HISTORIES": 5_000}, ["tests/causality"]),
+    "kills": ({"CROW_KILLS": 200}, ["tests/replicator/test_kills.py"]),
+    "power cuts": ({"CROW_CUTS": 300}, ["tests/store/test_power_cut.py", "tests/replicator/test_power_cut.py"]),
+    "simulation": ({"seeds": 10}, ["tests/replicator/test_simulation.py"]),
+    "decoders": ({}, ["tests/feed"]),
+    "tokens": ({}, ["tests/token"]),
+}
+OPERATIONS = 5_000
+
+
+def run(part: str, scale: int) -> dict[str, object]:
+    counts, tests = COUNTS[part]
+    scaled = {name: count * scale for name, count in counts.items()}
+    given = {name: str(count) for name, count in scaled.items() if name != "seeds"}
+    if "seeds" in scaled:
+        given["CROW_SIMULATION"] = f"{scaled['seeds']}x{OPERATIONS}"
+    begun = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "-q", "-rfEP", *tests]
+    done = subprocess.run(command, env={**os.environ, **given}, capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    return {
+        "part": part,
+        "counts": given,
+        "ok": done.returncode == 0,
+        "seconds": round(time.monotonic() - begun),
+        "seeds": [line for line in lines if line.startswith("seed ")],
+        "faults": [line for line in lines if line.startswith(("FAILED", "ERROR", "E  "))],
+        "summary": lines[-1] if lines else done.stderr[-500:],
+    }
+
+
+def main(arguments: Sequence[str]) -> int:
+    scale, parts = int(arguments[0]) if arguments else 10, arguments[1:] or list(COUNTS)
+    found: list[dict[str, object]] = []
+    for part in parts:
+        found.append(run(part, scale))
+        Path("campaign.json").write_text(json.dumps(found, indent=1) + "\n")
+        text = [f"{each['part']}: {each['summary']} {each['counts']} {each['faults'] or ''}" for each in found]
+        Path("campaign.txt").write_text("\n".join(text) + "\n")
+        print(text[-1], flush=True)
+    return 0 if all(each["ok"] for each in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
