@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from bench import calls, catch_up, imports, nest, writes
+from bench import calls, catch_up, feed, imports, nest, writes
 from bench.figures import show
 from bench.world import installation
 
 
 def main() -> None:
     show("Writes", writes.measure())
+    show("The feed beside npm's hypercore", feed.measure())
     with installation() as home:
         show("Import", imports.measure(home))
         show("Calls over HTTP", calls.measure(home))

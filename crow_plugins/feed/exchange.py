@@ -256,17 +256,20 @@ class Exchange:
 
     def _blocks_came(self, feed: Feed, store: Store, messages: Sequence[Data]) -> bool:
         """Check and store blocks that came without a longer head."""
-        proofs = [proof for message in messages if (proof := self._block_asked_for(feed, message)) is not None]
+        if not messages:
+            return False
+        fork = feed.head.fork  # read once: it may cost a query
+        proofs = [proof for message in messages if (proof := self._block_asked_for(fork, message)) is not None]
         if not proofs:
             return False
-        received = feed.receive_blocks(feed.head.fork, [*self._asking.waiting, *proofs])
+        received = feed.receive_blocks(fork, [*self._asking.waiting, *proofs])
         self._asking.wait(received.waiting)
         store(feed, received.batch)
         return True
 
-    def _block_asked_for(self, feed: Feed, message: Data) -> BlockProof | None:
+    def _block_asked_for(self, fork: int, message: Data) -> BlockProof | None:
         asked, block = self._asking.answered(message.request), message.proof.block
-        if asked is None or asked.block is None or block is None or message.proof.fork != feed.head.fork:
+        if asked is None or asked.block is None or block is None or message.proof.fork != fork:
             return None
         return block if asked.block.index == block.index else None
 
