@@ -129,7 +129,7 @@ def _row(
     row = {column.name: _value(column, f"{side}: {words}", side == "here") for column in table.columns}
     row |= {column.name: now - 3600 for column in table.columns if column.name.endswith("_at")}
     if table.natural_key:
-        row[table.natural_key] = f"{key} {text}" if text else key
+        row[table.natural_key] = key  # its plugin says what a key may be
     return row
 
 
