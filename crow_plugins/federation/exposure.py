@@ -17,7 +17,7 @@ from crow_hooks import Crow, Invalid, OpenTool
 EVERYBODY = ""
 EVERYTHING = "*"
 # A call of another instance calls no third one, whatever a person allows.
-NEVER = frozenset({"crow_federated_search", "crow_call_instance", "crow_list_instance_tools"})
+NEVER = frozenset({"crow_federated_search", "crow_call_instance", "crow_list_instance_tools", "crow_refresh_summaries"})
 TOOL = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from peewee import Database
+from pydantic import NonNegativeInt
 
 from crow_hooks import Summary
 from crow_plugins.memories.memory import MEMORY
@@ -15,4 +16,4 @@ def categories() -> Summary:
     def collect(db: Database) -> object:
         return dict(list(counts(db, MEMORY, "category").items())[:CATEGORIES_MAX])
 
-    return Summary("memory_categories", collect, refresh_seconds=3600)
+    return Summary("memory_categories", collect, refresh_seconds=3600, shape=dict[str, NonNegativeInt])

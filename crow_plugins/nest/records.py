@@ -28,7 +28,7 @@ class Told:
     """One kind of summary as the page shows it: `chips` where the value is a list or counts, else `text`."""
 
     kind: str
-    fetched_at: int
+    fetched_at: int | None
     stale: bool
     error: str | None
     chips: Sequence[tuple[str, str]] | None

@@ -198,13 +198,16 @@ FEDERATION: ServiceKey[Federation] = ServiceKey("federation")
 
 @dataclass(frozen=True, slots=True)
 class CachedSummary:
-    """What another instance last said of itself; `stale` is computed when read, `error` is of the last try."""
+    """What another instance last said of itself; `stale` is computed when read, `error` is of the last try.
+
+    `fetched_at` and `expires_at` are None where it never said anything; then `error` tells why.
+    """
 
     instance: Instance
     kind: str
     value: object
-    fetched_at: int
-    expires_at: int
+    fetched_at: int | None
+    expires_at: int | None
     stale: bool
     error: str | None
 
@@ -213,7 +216,7 @@ class Summaries(Protocol):
     """Summaries of other instances, as they were last fetched."""
 
     def cached(self, instance_id: str | None = None, kinds: Sequence[str] = ()) -> list[CachedSummary]:
-        """By instance and kind. Database work."""
+        """By instance and kind, of those that were ever asked. Database work."""
 
     async def refresh(self, instance_id: str | None = None) -> list[CachedSummary]:
         """Fetch anew now, from one instance or all; what failed carries its error."""

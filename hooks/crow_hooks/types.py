@@ -183,11 +183,15 @@ class SearchKind:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a plugin says of this instance in a few lines: a kind, its value, and how long it may be kept."""
+    """What a plugin says of this instance in a few lines: a kind, its value, and how long it may be kept.
+
+    `shape` is a type, as pydantic reads it, which the value of another instance must fit; None for any small JSON.
+    """
 
     kind: str
     collect: Callable[[Database], object]
     refresh_seconds: int = 3600
+    shape: object = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,75 +6,19 @@ import asyncio
 import json
 import time
 from asyncio import to_thread
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
-from fastmcp import Client
 
-from crow_hooks import FEDERATION, CallAnswer, CallFailure
+from crow_hooks import CallAnswer, CallFailure
 from crow_plugins.federation.audit import AUDIT
 from crow_plugins.federation.breaker import FAILURES_MAX, FIRST_SECONDS, Breaker
-from crow_plugins.files import make_private_folder
-from crow_plugins.keyring import Keyring
 from crow_plugins.registry import OWN
-from tests.replicator.gateways import Instance, open_instance, serving
+from tests.federation.chain import call_tool, chain, federation, know
+from tests.federation.chain import made as made
+from tests.replicator.gateways import Instance
 
 pytestmark = pytest.mark.anyio
-SEED = b"\x0d" * 32
-# What they hold is not to be equal here.
-MANIFEST = '[[plugin]]\nname = "replicator"\nenabled = false\n'
-
-
-def make_home(folder: Path, name: str) -> Path:
-    home = folder / name
-    make_private_folder(home)
-    Keyring.create(home, name=name, role="home", now=int(time.time()), seed=SEED)
-    (home / "plugin_manifest.toml").write_text(MANIFEST)
-    return home
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[dict[str, Instance]]:
-    instances = {name: open_instance(make_home(tmp_path, name)) for name in ("grackle", "swan", "heron")}
-    yield instances
-    for each in instances.values():
-        each.host.close()
-
-
-@asynccontextmanager
-async def chain(made: dict[str, Instance]) -> AsyncIterator[list[Instance]]:
-    """All three serving, and all known to all."""
-    async with AsyncExitStack() as stack:
-        instances = [await stack.enter_async_context(serving(each)) for each in made.values()]
-        for one in instances:
-            for other in instances:
-                if one is not other:
-                    await to_thread(know, one, other, other.url)
-        yield instances
-
-
-def know(one: Instance, other: Instance, url: str) -> None:
-    from crow_plugins.identity import certificate
-
-    identity = other.host.keyring.identity
-    shown = certificate.read(identity.certificate, bytes.fromhex(identity.chain))
-    one.host.services.find("tests", OWN).keep(shown, identity.certificate.encode(), url, None)
-
-
-def federation(instance: Instance) -> Any:
-    return instance.host.services.find("tests", FEDERATION)
-
-
-async def call_tool(asked: Instance, name: str, /, **arguments: Any) -> dict[str, Any]:
-    async with Client(asked.host.server) as client:
-        result = await client.call_tool(name, arguments)
-    structured: dict[str, Any] | None = result.structured_content
-    assert structured is not None
-    return structured
 
 
 async def test_a_tool_of_another_instance_answers(made: dict[str, Instance]) -> None:
