@@ -31,6 +31,10 @@ class Breaker:
         self.trying = True
         return True
 
+    def dropped(self) -> None:
+        """The call was taken back before it ended, so nothing is known; another may try."""
+        self.trying = False
+
     def worked(self) -> None:
         self.failures, self.opened_at, self.pause, self.trying = 0, None, FIRST_SECONDS, False
 

@@ -153,6 +153,9 @@ class Outbound:
         except TimeoutError:
             peer.breaker.failed()
             return failure("timed_out", f"it did not answer within {timeout_seconds:g} seconds")
+        except asyncio.CancelledError:
+            peer.breaker.dropped()
+            raise
         except Refusal as refusal:
             peer.breaker.worked()
             return failure("refused", refusal.reason)

@@ -19,6 +19,14 @@ from crow_plugins.federation.outbound import Outbound, Outcome
 RANK_OFFSET = 60
 HITS_MAX = 50  # of one instance: none can crowd the others out
 MARGIN_SECONDS = 0.2
+# What a failed call is in a search; other codes stand as they are. An instance whose breaker is open was not asked:
+# what is known of it is from earlier.
+STATUSES = {
+    "breaker_open": "stale",
+    "no_address": "unreachable",
+    "not_proven": "unreachable",
+    "revoked": "refused",
+}
 
 
 class FederatedHit(BaseModel):
@@ -108,7 +116,10 @@ class FederatedSearch:
 
 
 def merged(found: Sequence[tuple[str, Sequence[FederatedHit]]]) -> list[FederatedHit]:
-    """By reciprocal-rank fusion; ties go to the newer row, then to the smaller id."""
+    """By reciprocal-rank fusion; ties go to the newer row, then to the smaller id.
+
+    A row that many hold counts once, by its best rank: copies are no votes.
+    """
     scores: dict[tuple[str, str], float] = {}
     newest: dict[tuple[str, str], FederatedHit] = {}
     holders: dict[tuple[str, str], list[str]] = {}
@@ -154,7 +165,7 @@ def _report(outcome: Outcome) -> InstanceReport:
     return InstanceReport(
         instance_id=instance.id,
         name=instance.name,
-        status=outcome.code,
+        status=STATUSES.get(outcome.code, outcome.code),
         reason=outcome.reason,
         hits=0,
         milliseconds=outcome.milliseconds,

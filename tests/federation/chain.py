@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from asyncio import to_thread
 from collections.abc import AsyncIterator, Iterator
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 from fastmcp import Client
+from fastmcp.client.transports import StreamableHttpTransport
 
 from crow_hooks import FEDERATION
+from crow_plugins import bearer
 from crow_plugins.files import make_private_folder
 from crow_plugins.identity import certificate
 from crow_plugins.keyring import Keyring
@@ -68,3 +71,17 @@ async def call_tool(asked: Instance, name: str, /, **arguments: Any) -> dict[str
     structured: dict[str, Any] | None = result.structured_content
     assert structured is not None
     return structured
+
+
+async def over_http(asked: Instance, tool: str, /, **arguments: Any) -> str:
+    """Call a tool as an assistant does, by HTTP with a token of its own; returns the token."""
+    token = await to_thread(_assistant_token, asked)
+    async with Client(StreamableHttpTransport(f"{asked.url}/mcp", auth=token)) as client:
+        await client.call_tool(tool, arguments)
+    return token
+
+
+def _assistant_token(asked: Instance) -> str:
+    with asked.host.transaction() as transaction:
+        made, _ = bearer.create(transaction.db, secrets.token_hex(4), bearer.SCOPES, now=transaction.now)
+    return made

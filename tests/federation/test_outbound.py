@@ -127,3 +127,14 @@ def test_a_breaker_opens_after_five_failures_and_lets_one_try_after_a_while() ->
     breaker.worked()
     assert breaker.may_call()
     assert breaker.may_call()
+
+
+def test_a_call_that_is_taken_back_does_not_keep_others_from_trying() -> None:
+    now = [0.0]
+    breaker = Breaker(lambda: now[0])
+    for _ in range(FAILURES_MAX):
+        breaker.failed()
+    now[0] = FIRST_SECONDS
+    assert breaker.may_call()
+    breaker.dropped()
+    assert breaker.may_call()
