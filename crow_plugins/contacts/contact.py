@@ -1,56 +1,26 @@
-"""One contact as a value, and what its fields may be. No database here.
-
-The same check guards what is written here and what arrives: a list holds objects of exactly the known texts.
-"""
+"""One contact as a value, and what its fields may be. No database here."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
-from crow_hooks import Column, Data, Invalid, SyncedTable
+from crow_hooks import Column, Invalid
+from crow_plugins.rows import REQUIRED, Field, Kind, tags, text
+from crow_plugins.rows.field import refuse_long, refuse_unstorable
 
-NAME_MAX, LINE_MAX, TAG_MAX = 256, 256, 64  # characters
-EMAILS_MAX, PHONES_MAX, ADDRESSES_MAX, TAGS_MAX = 32, 32, 16, 32
-NOTES_BYTES_MAX = 32 * 1024
-LIST_BYTES_MAX = 32 * 1024
+LINE_MAX = 256  # characters
+NOTES_BYTES_MAX, LIST_BYTES_MAX = 32 * 1024, 32 * 1024
+EMAILS_MAX, PHONES_MAX, ADDRESSES_MAX, URLS_MAX = 32, 32, 16, 32
 
-EMAIL, PHONE = ("address", "label"), ("number", "label")
+# What each of a list says, the label last: "home", "work", or whatever a person calls it.
+EMAIL, PHONE, URL = ("address", "label"), ("number", "label"), ("url", "label")
 ADDRESS = ("street", "city", "region", "postal_code", "country", "label")
-LISTS: Mapping[str, tuple[tuple[str, ...], int]] = {
-    "emails": (EMAIL, EMAILS_MAX),
-    "phones": (PHONE, PHONES_MAX),
-    "addresses": (ADDRESS, ADDRESSES_MAX),
-}
-LINES = ("organisation", "title")
-FIELDS = ("name", "emails", "phones", "addresses", "organisation", "title", "birthday", "notes", "tags")
-JSON = (*LISTS, "tags")
-EMPTY: Data = {name: [] if name in JSON else None for name in FIELDS if name != "name"}
 
-COLUMNS = ("id", *FIELDS, "origin_instance", "created_at", "updated_at", "lamport_ts")
-SELECT = f"SELECT {', '.join(COLUMNS)} FROM contacts"
-
-SYNCED = SyncedTable(
-    name="contacts",
-    columns=(
-        Column("name", bytes_max=NAME_MAX * 4),
-        Column("emails", "json", bytes_max=LIST_BYTES_MAX),
-        Column("phones", "json", bytes_max=LIST_BYTES_MAX),
-        Column("addresses", "json", bytes_max=LIST_BYTES_MAX),
-        Column("organisation", bytes_max=LINE_MAX * 4, nullable=True),
-        Column("title", bytes_max=LINE_MAX * 4, nullable=True),
-        Column("birthday", bytes_max=16, nullable=True),
-        Column("notes", bytes_max=NOTES_BYTES_MAX, nullable=True),
-        Column("tags", "json", bytes_max=TAGS_MAX * TAG_MAX * 4 + 256),
-        Column("origin_instance", bytes_max=64),
-        Column("created_at", "integer"),
-        Column("updated_at", "integer", bookkeeping=True),
-    ),
-    change_types=("contact_update", "contact_delete"),
-)
+Parts = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +29,10 @@ class Contact:
 
     id: str
     name: str
-    emails: tuple[Mapping[str, str], ...]
-    phones: tuple[Mapping[str, str], ...]
-    addresses: tuple[Mapping[str, str], ...]
+    emails: tuple[Parts, ...]
+    phones: tuple[Parts, ...]
+    addresses: tuple[Parts, ...]
+    urls: tuple[Parts, ...]
     organisation: str | None
     title: str | None
     birthday: str | None
@@ -73,124 +44,124 @@ class Contact:
     lamport_ts: int
 
 
-def contact_of(row: Sequence[object]) -> Contact:
-    values = dict(zip(COLUMNS, row, strict=True))
-    lists = {name: tuple(json.loads(str(values[name]))) for name in JSON}
-    return Contact(**{**values, **lists})  # type: ignore[arg-type]  # as declared
+def _line(name: str, default: object = None) -> Field:
+    """Text in one line: whatever space it holds is one space."""
+    field = text(name, bytes_max=LINE_MAX * 4, characters_max=LINE_MAX, default=default, strip=True)
+    return replace(field, clean=lambda value: field.clean(_spaced(value)))
 
 
-def encoded(row: Data) -> list[object]:
-    """A row's values as its columns hold them."""
-    return [
-        json.dumps(value, ensure_ascii=False, separators=(",", ":")) if name in JSON else value
-        for name, value in row.items()
-    ]
+def _spaced(value: object) -> object:
+    return " ".join(value.split()) if isinstance(value, str) else value
 
 
-def clean(fields: Data) -> dict[str, object]:
-    """The fields as they are stored; raises `Invalid` with one sentence for the first that does not fit."""
-    for name in fields.keys() - set(FIELDS):
-        raise Invalid(f"a contact has no field {name}; it has {', '.join(FIELDS)}")
-    return {name: CLEANED[name](name, value) for name, value in fields.items()}
+def _notes() -> Field:
+    """Lines end as they do everywhere: a card that is written and read again says the same."""
+    field = text("notes", bytes_max=NOTES_BYTES_MAX, strip=True)
+    return replace(
+        field, clean=lambda value: field.clean(re.sub(r"\r\n?", "\n", value) if isinstance(value, str) else value)
+    )
 
 
-def check_row(data: Data) -> None:
-    """Whether a row that came from elsewhere is a contact just as it would be stored here; raises `Invalid`."""
-    fields = {name: data[name] for name in FIELDS}
-    for name, value in clean(fields).items():
-        if value != fields[name]:
-            raise Invalid(f"{name} of a contact is not as it is stored; write it anew where it comes from")
+def _birthday() -> Field:
+    field = _line("birthday")
+
+    def clean(value: object) -> object:
+        day = field.clean(value)
+        if day is not None and not _is_day(str(day)):
+            raise Invalid("birthday is a day like 1985-04-12, or --04-12 where the year is not known")
+        return day
+
+    return Field(Column("birthday", bytes_max=16, nullable=True), clean)
 
 
-def _text(name: str, value: object, characters_max: int) -> str:
-    if not isinstance(value, str):
-        raise Invalid(f"{name} must be a text")
-    if "\0" in value or re.search("[\ud800-\udfff]", value):
-        raise Invalid(f"{name} holds a NUL or half a character; remove it and try again")
-    text = value.strip()
-    if len(text) > characters_max:
-        raise Invalid(f"{name} is longer than {characters_max} characters; shorten it")
-    return text
-
-
-def _name(name: str, value: object) -> str:
-    text = " ".join(_text(name, value, NAME_MAX).split())
-    if not text:
-        raise Invalid("name must not be empty; say who it is")
-    return text
-
-
-def _line(name: str, value: object) -> str | None:
-    return None if value is None else " ".join(_text(name, value, LINE_MAX).split()) or None
-
-
-def _notes(name: str, value: object) -> str | None:
-    if value is None:
-        return None
-    text = _text(name, value, NOTES_BYTES_MAX)
-    if len(text.encode()) > NOTES_BYTES_MAX:
-        raise Invalid(f"notes are longer than {NOTES_BYTES_MAX // 1024} KiB; shorten them")
-    return text or None
-
-
-def _birthday(name: str, value: object) -> str | None:
-    text = _line(name, value)
-    if text is None:
-        return None
+def _is_day(text: str) -> bool:
+    if not re.fullmatch(r"(\d{4}|-)-\d\d-\d\d", text, re.ASCII):
+        return False
     try:
         # The year 2000 had a 29th of February, so every day that there is has a place in it.
-        if re.fullmatch(r"(\d{4}|-)-\d\d-\d\d", text, re.ASCII):
-            date.fromisoformat(text.replace("--", "2000-", 1) if text.startswith("--") else text)
-            return text
+        date.fromisoformat(text.replace("--", "2000-", 1) if text.startswith("--") else text)
     except ValueError:
-        pass
-    raise Invalid("birthday is a day like 1985-04-12, or --04-12 where the year is not known")
+        return False
+    return True
 
 
-def _tags(name: str, value: object) -> list[str]:
-    items = [_text(name, tag, TAG_MAX) for tag in _list(name, value, TAGS_MAX)]
-    return list(dict.fromkeys(tag for tag in items if tag))
+def _listed(name: str, parts: Sequence[str], most: int, refuse: Callable[[Parts], None]) -> Field:
+    """A list of objects of exactly these texts, each once; `refuse` raises `Invalid` for one that is none of them."""
+
+    def clean(value: object) -> object:
+        if not isinstance(value, list | tuple):
+            raise Invalid(f"{name} must be a list")
+        if len(value) > most:
+            raise Invalid(f"a contact has up to {most} {name}; leave some out")
+        objects = [_object(name, parts, item) for item in value]
+        for each in objects:
+            refuse(each)
+        kept = [each for number, each in enumerate(objects) if each not in objects[:number]]
+        refuse_long(name, json.dumps(kept, ensure_ascii=False, separators=(",", ":")), LIST_BYTES_MAX, None)
+        return kept
+
+    def read(stored: object) -> tuple[Parts, ...]:
+        """Another instance may have stored any JSON; what is no text of ours is not shown."""
+        items = json.loads(str(stored))
+        shown = [_shown(parts, item) for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+        return tuple(each for each in shown if any(each.values()))
+
+    return Field(Column(name, "json", bytes_max=LIST_BYTES_MAX), clean, (), read)
 
 
-def _objects(name: str, value: object) -> list[dict[str, str]]:
-    texts, most = LISTS[name]
-    objects = [_object(name, texts, item) for item in _list(name, value, most)]
-    if len(json.dumps(objects, ensure_ascii=False, separators=(",", ":")).encode()) > LIST_BYTES_MAX:
-        raise Invalid(f"{name} are longer than {LIST_BYTES_MAX // 1024} KiB in all; shorten them")
-    return [each for number, each in enumerate(objects) if each not in objects[:number]]
-
-
-def _object(name: str, texts: Sequence[str], item: object) -> dict[str, str]:
-    if not isinstance(item, Mapping) or not set(item) <= set(texts):
-        raise Invalid(f"each of {name} has {', '.join(texts)} and nothing else")
-    given = {text: " ".join(_text(f"{text} of {name}", item.get(text) or "", LINE_MAX).split()) for text in texts}
-    if not any(given[text] for text in texts if text != "label"):
+def _object(name: str, parts: Sequence[str], item: object) -> dict[str, str]:
+    if not isinstance(item, Mapping) or not set(item) <= set(parts):
+        raise Invalid(f"each of {name} has {', '.join(parts)} and nothing else")
+    given = {part: _part(f"{part} of {name}", item.get(part)) for part in parts}
+    if not any(given[part] for part in parts if part != "label"):
         raise Invalid(f"one of {name} is empty; leave it out")
-    return _known(name, given)
-
-
-def _known(name: str, given: dict[str, str]) -> dict[str, str]:
-    """An address of mail has a name, an @ and a host; a phone number has a digit. Raises `Invalid`."""
-    if name == "emails" and not re.fullmatch(r"[^@\s]+@[^@\s]+", given["address"]):
-        raise Invalid("an email address looks like name@example.org")
-    if name == "phones" and not re.search(r"\d", given["number"]):
-        raise Invalid("a phone number has digits, like +44 20 7946 0000")
     return given
 
 
-def _list(name: str, value: object, most: int) -> Sequence[object]:
-    if not isinstance(value, list | tuple):
-        raise Invalid(f"{name} must be a list")
-    if len(value) > most:
-        raise Invalid(f"a contact has up to {most} {name}; leave some out")
-    return value
+def _part(name: str, value: object) -> str:
+    if not isinstance(value, str | None):
+        raise Invalid(f"{name} must be text")
+    line = " ".join((value or "").split())
+    refuse_unstorable(name, line)
+    refuse_long(name, line, LINE_MAX * 4, LINE_MAX)
+    return line
 
 
-CLEANED: Mapping[str, Callable[[str, object], object]] = {
-    "name": _name,
-    **dict.fromkeys(LINES, _line),
-    "birthday": _birthday,
-    "notes": _notes,
-    "tags": _tags,
-    **dict.fromkeys(LISTS, _objects),
-}
+def _shown(parts: Sequence[str], item: Mapping[str, object]) -> dict[str, str]:
+    return {part: value if isinstance(value := item.get(part), str) else "" for part in parts}
+
+
+def _refuse_email(email: Parts) -> None:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", email["address"]):
+        raise Invalid("an email address looks like name@example.org")
+
+
+def _refuse_phone(phone: Parts) -> None:
+    if not re.search(r"\d", phone["number"]):
+        raise Invalid("a phone number has digits, like +44 20 7946 0000")
+
+
+def _refuse_url(url: Parts) -> None:
+    if not re.fullmatch(r"[^\s:]+:\S+", url["url"]):
+        raise Invalid("a URL looks like https://example.org")
+
+
+CONTACT = Kind(
+    name="contact",
+    table="contacts",
+    fields=(
+        _line("name", default=REQUIRED),
+        _listed("emails", EMAIL, EMAILS_MAX, _refuse_email),
+        _listed("phones", PHONE, PHONES_MAX, _refuse_phone),
+        _listed("addresses", ADDRESS, ADDRESSES_MAX, lambda address: None),
+        _listed("urls", URL, URLS_MAX, _refuse_url),
+        _line("organisation"),
+        _line("title"),
+        _birthday(),
+        _notes(),
+        tags(),
+    ),
+    record=Contact,
+    changes=("contact_update", "contact_update", "contact_delete"),
+    ids="find or list contacts to see their ids",
+)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 
 def _words(row: str) -> str:
-    """What of a row is searched, as values for the index."""
+    """What of a row is searched, as values for the index; another instance may have stored any JSON in a list."""
     return f"""
-        {row}.number, {row}.name,
-        (SELECT group_concat(value ->> '$.address', ' ') FROM json_each({row}.emails)),
-        coalesce({row}.organisation, '') || ' ' || coalesce({row}.title, ''),
-        (SELECT group_concat(value, ' ') FROM json_each({row}.tags)),
-        coalesce({row}.notes, '') || ' ' || coalesce(
-            (SELECT group_concat(atom, ' ') FROM json_tree({row}.addresses) WHERE type = 'text'), '')
+        {row}.number, {row}.name, {_texts(row, "emails")},
+        coalesce({row}.organisation, '') || ' ' || coalesce({row}.title, ''), {_texts(row, "tags")},
+        concat_ws(' ', {row}.notes, {_texts(row, "addresses")}, {_texts(row, "urls")})
     """
+
+
+def _texts(row: str, column: str) -> str:
+    texts = f"json_tree({row}.{column}) WHERE type = 'text' AND key IS NOT 'label'"
+    return f"(SELECT group_concat(atom, ' ') FROM {texts})"
 
 
 MIGRATIONS = (
@@ -28,6 +30,7 @@ MIGRATIONS = (
         emails          TEXT    NOT NULL,      -- JSON: objects with address and label
         phones          TEXT    NOT NULL,      -- JSON: objects with number and label
         addresses       TEXT    NOT NULL,      -- JSON: objects with street, city, region, postal_code, country, label
+        urls            TEXT    NOT NULL,      -- JSON: objects with url and label
         organisation    TEXT,
         title           TEXT,
         birthday        TEXT,                  -- YYYY-MM-DD, or --MM-DD without the year
@@ -51,7 +54,7 @@ MIGRATIONS = (
         DELETE FROM contacts_fts WHERE rowid = old.number;
     END;
     CREATE TRIGGER contacts_reindexed
-    AFTER UPDATE OF name, emails, addresses, organisation, title, notes, tags ON contacts BEGIN
+    AFTER UPDATE OF name, emails, addresses, urls, organisation, title, notes, tags ON contacts BEGIN
         DELETE FROM contacts_fts WHERE rowid = old.number;
         INSERT INTO contacts_fts (rowid, name, emails, work, tags, notes) VALUES ({_words("new")});
     END;
