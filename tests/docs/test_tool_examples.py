@@ -37,6 +37,7 @@ ROWS: list[Data] = [
     {"kind": "project", "id": "5b0c7c3e-6f0d-4a55-9a0e-2f8f3a1f7a01", "name": "Corvids"},
     {"kind": "source", "id": "8f2d1c9a-3b7e-4d10-8c55-6a9e0b4d2c02", "title": "Gifts of the Crow"},
     {"kind": "note", "id": "c4a7e6b2-1d3f-4e8a-b6c9-0f5d7e2a9b03", "content": "They remember a face for years."},
+    {"kind": "post", "id": "d4c3b2a1-5e6f-4a7b-8c9d-0e1f2a3b4c05", "title": "Dusk", "slug": "dusk", "content": "Caw."},
     {"kind": "contact", "id": "0e7f5a52-3c4b-4a1d-9f6e-1b2c3d4e5f60", "name": "Ann Ono"},
     {"kind": "setting", "key": "editor.font_size", "value": 12},
 ]
