@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from crow_plugins.blog.post import CONTENT_BYTES_MAX, EXCERPT_MAX, POST, TITLE_MAX, Post, Status, narrowed
 from crow_plugins.blog.posts import Posts
 from crow_plugins.blog.slug import SLUG_MAX
+from crow_plugins.rows import fenced
 from crow_plugins.rows.field import TAG_MAX, TAGS_MAX
 
 READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
@@ -192,17 +193,18 @@ def _one(verb: str, posts: Posts, post: Post) -> ToolResult:
 
 
 def _told(verb: str, answer: PostAnswer) -> ToolResult:
-    text = f"{_line(answer)}\n| " + answer.content.replace("\n", "\n| ")
+    text = _shown(answer, f"{answer.title}\n{answer.content}")
     return ToolResult(content=f"{verb}.\n{text}", structured_content=answer.model_dump())
 
 
 def _lines(items: Sequence[PostAnswer]) -> str:
-    return "\n".join(_line(item) for item in items) or "Nothing found."
+    return "\n".join(map(_line, items)) or "Nothing found."
 
 
 def _line(item: PostAnswer) -> str:
-    """Where it comes from, then its title, fenced: what stands behind the bars is data."""
-    text = f"{item.title}\n{item.snippet}" if isinstance(item, PostHit) else item.title
-    return f"[post {item.id} status={item.status} slug={item.slug} from={item.origin_instance}]\n| " + text.replace(
-        "\n", "\n| "
-    )
+    return _shown(item, f"{item.title}\n{item.snippet}" if isinstance(item, PostHit) else item.title)
+
+
+def _shown(item: PostAnswer, text: str) -> str:
+    """Where it comes from, then the text."""
+    return fenced(f"post {item.id} status={item.status} slug={item.slug} from={item.origin_instance}", text)

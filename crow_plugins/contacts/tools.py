@@ -24,7 +24,7 @@ from crow_plugins.contacts.contact import (
 )
 from crow_plugins.contacts.contacts import Contacts, one_email
 from crow_plugins.contacts.search import in_a_line
-from crow_plugins.rows import Condition, tagged
+from crow_plugins.rows import Condition, fenced, tagged
 from crow_plugins.rows.field import TAG_MAX, TAGS_MAX
 
 READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
@@ -224,7 +224,7 @@ def _lines(items: Sequence[ContactAnswer]) -> str:
 
 
 def _line(item: ContactAnswer) -> str:
-    """Where it comes from, then what was stored, fenced: what stands behind the bars is data."""
+    """Where it comes from, then how to reach them."""
     about = in_a_line(
         [
             *(email.address for email in item.emails),
@@ -235,4 +235,4 @@ def _line(item: ContactAnswer) -> str:
         ]
     )
     text = "\n".join(filter(None, (item.name, about, item.notes)))
-    return f"[contact {item.id} from={item.origin_instance}]\n| " + text.replace("\n", "\n| ")
+    return fenced(f"contact {item.id} from={item.origin_instance}", text)

@@ -11,6 +11,7 @@ from fastmcp.tools.base import ToolResult
 from mcp_types import ToolAnnotations
 from pydantic import BaseModel, Field
 
+from crow_plugins.rows import fenced
 from crow_plugins.settings.setting import KEY_MAX, Scope, Setting
 from crow_plugins.settings.settings import Settings
 
@@ -103,7 +104,7 @@ def _one(verb: str, answer: SettingAnswer) -> ToolResult:
 
 
 def _line(item: SettingAnswer) -> str:
-    """Where it comes from, then the value, fenced: what stands behind the bar is data."""
+    """Where it comes from, then the value."""
     hidden = "" if item.in_force else " hidden-by-a-local-one"
     value = json.dumps(item.value, ensure_ascii=False)
-    return f"[setting {item.key} scope={item.scope}{hidden} from={item.origin_instance}]\n| {value}"
+    return fenced(f"setting {item.key} scope={item.scope}{hidden} from={item.origin_instance}", value)
