@@ -29,6 +29,7 @@ from crow_plugins.feed.limits import (
     CLAIMS_BEYOND_MAX,
     IN_FLIGHT_BYTES_MAX,
     LENGTH_MAX,
+    REQUESTS_AT_FIRST_MAX,
     REQUESTS_IN_FLIGHT_MAX,
     TELLINGS_MAX,
 )
@@ -122,6 +123,7 @@ class Exchange:
         self._must_compare = False  # a longer head did not fit: a false proof, or the head of another branch
         self._fork: int | None = None  # at which all of this stands
         self._frozen = False
+        self._window = REQUESTS_AT_FIRST_MAX  # grows with what comes
 
     def copy(self) -> Exchange:
         """As it is now, whatever becomes of this one. What the peer claims is shared: to hear it twice is no harm."""
@@ -262,6 +264,7 @@ class Exchange:
         proofs = [proof for message in messages if (proof := self._block_asked_for(fork, message)) is not None]
         if not proofs:
             return False
+        self._window = min(REQUESTS_IN_FLIGHT_MAX, self._window + len(proofs))
         received = feed.receive_blocks(fork, [*self._asking.waiting, *proofs])
         self._asking.wait(received.waiting)
         store(feed, received.batch)
@@ -390,7 +393,7 @@ class Exchange:
             return
         yield from self._wants(max(held.contiguous, self._peer.claims.reach), head.length)
         mean = head.byte_length // head.length + 1
-        room = max(1, min(share.requests, share.request_bytes // mean)) - len(self._asking.open)
+        room = max(1, min(share.requests, self._window, share.request_bytes // mean)) - len(self._asking.open)
         if room > 0:
             known = self._asking.seqs | {block.index for block in self._asking.waiting}
             lacking = (seq for seq in self._peer.claims.lacking(held, head.length) if seq not in known)

@@ -37,6 +37,7 @@ REQUESTS_QUEUED_MAX = 4096  # of one peer, unanswered: npm asks for at most 512 
 WANTS_QUEUED_MAX = 1024  # of one peer, unanswered, for which blocks are here: one covers 2,097,152 of them
 TELLINGS_MAX = 1024  # at once, of gaps in what a peer holds: honest ones come by the dozen, and each costs time
 CLAIMS_BEYOND_MAX = 32 * 65_536  # blocks past our own head of which a peer's claims are kept, in bits
+REQUESTS_AT_FIRST_MAX = 64  # npm joins the answers into one frame: a link that soon breaks must bring some of it
 REQUESTS_IN_FLIGHT_MAX = 2048  # ours to one peer: as much comes in while what came before is stored and applied
 IN_FLIGHT_BYTES_MAX = 16 * 2**20  # of blocks asked for and not here yet: what one connection may cost in memory
 ANSWER_BYTES_MAX = 2 * 2**20  # answered at once, before other feeds and the peer's next words have their turn

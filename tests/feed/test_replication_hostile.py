@@ -29,6 +29,7 @@ from crow_plugins.feed.hashing import Node
 from crow_plugins.feed.limits import (
     INVALID_REQUESTS_MAX,
     LENGTH_MAX,
+    REQUESTS_AT_FIRST_MAX,
     REQUESTS_IN_FLIGHT_MAX,
     REQUESTS_QUEUED_MAX,
     TELLINGS_MAX,
@@ -289,12 +290,17 @@ def test_hashes_and_places_of_bytes_are_answered() -> None:
     assert encoded(heard) == encoded([Data(1 + n, FEED.prove(each)) for n, each in enumerate(wanted)])
 
 
-def test_no_more_blocks_are_asked_for_than_fit_between_two_peers() -> None:
-    feed = feed_of(1, *numbered(3000))
+def test_more_blocks_are_asked_for_the_more_come_and_never_more_than_fit_between_two_peers() -> None:
+    feed = feed_of(1, *numbered(9000))
     stranger = Stranger(copy_of(feed))
-    [upgrade] = requests(stranger.says(Sync(0, 3000, 0, has_manifest=True), Range(0, 3000)))
-    asked = requests(stranger.says(answer(feed, upgrade)))
-    assert len(asked) == REQUESTS_IN_FLIGHT_MAX
+    [upgrade] = requests(stranger.says(Sync(0, 9000, 0, has_manifest=True), Range(0, 9000)))
+    under_way = requests(stranger.says(answer(feed, upgrade)))
+    assert len(under_way) == REQUESTS_AT_FIRST_MAX
+    most = 0
+    while under_way:
+        most = max(most, len(under_way))
+        under_way = requests(stranger.says(*(answer(feed, request) for request in under_way)))
+    assert most == REQUESTS_IN_FLIGHT_MAX
     large = feed_of(1, *[b"x" * 2**20] * 40)
     stranger = Stranger(copy_of(large))
     [upgrade] = requests(stranger.says(Sync(0, 40, 0, has_manifest=True), Range(0, 40)))

@@ -254,7 +254,7 @@ async def test_a_connection_that_is_cut_at_random_is_resumed_until_all_is_there(
         feed = Feed(bytes.fromhex(opened["key"]), MemoryStorage())
         while not is_whole(feed, len(content)):
             before = feed.storage.held().contiguous
-            ours = Ours(feed, bytes_max=chosen.randrange(1, 400_000))
+            ours = Ours(feed, bytes_max=chosen.randrange(1, 120_000))
             async with connected(ours, other) as running:
                 await ours.until(lambda ours=ours, running=running: running.done() or is_whole(ours.feed, 3000))  # type: ignore[misc]
             assert feed.storage.held().contiguous >= before
