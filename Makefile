@@ -26,7 +26,7 @@ $(PEERS): tests/peers.sh tests/interop/package-lock.json tests/nest/package-lock
 	@touch $(PEERS)
 
 test: $(READY) $(PEERS)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -63,8 +63,8 @@ def test_a_room_imports_only_what_lies_below_it(path: Path) -> None:
     room = room_of(path)
     for name in imported(path):
         parts = name.split(".")
-        if parts[0] != "crow_plugins" or len(parts) < 2 or parts[1] == room:
-            continue
+        if parts[0] != "crow_plugins" or len(parts) < 2 or parts[1] in (room, "__version__"):
+            continue  # the release number is no room
         below, here = floor(parts[1]), floor(room)
         assert below < here or (below == here and here in (1, 2, 4)), f"{room} imports {name}"
         assert here == 4 or parts[1] not in PLUGINS, f"{room} imports the plugin {parts[1]}"
