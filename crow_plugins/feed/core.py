@@ -96,7 +96,9 @@ class Feed:
 
     def tree(self) -> Tree:
         """The roots under the head. Raises `StorageDamaged` if they are not there, or not those."""
-        head = self.head
+        return self._tree_under(self.head)
+
+    def _tree_under(self, head: Head) -> Tree:
         if self._tree is None or self._tree[0] != head:
             tree = self._tree_at(head.length)
             if tree is None or tree.hash != head.tree_hash:
@@ -144,8 +146,8 @@ class Feed:
 
     def append(self, blocks: Sequence[bytes], writer: Writer) -> Batch:
         """All blocks under one signature. Raises `NotWritable`, `BlockTooLarge`, `FeedFull`."""
-        head, tree = self.head, self.tree()
-        start = head.length
+        head = self.head
+        tree, start = self._tree_under(head), head.length
         if any(len(block) > BLOCK_BYTES_MAX for block in blocks):
             raise BlockTooLarge(BLOCK_BYTES_MAX)
         if len(blocks) > APPEND_BLOCKS_MAX or start + len(blocks) > LENGTH_MAX:
@@ -154,7 +156,10 @@ class Feed:
         if grown.byte_length > BYTE_LENGTH_MAX:
             raise FeedFull
         numbered = dict(zip(range(start, grown.length), blocks, strict=True))
-        return Batch(head, numbered, nodes, self._signed(grown, head.fork, writer), manifest=self._manifest_to_store())
+        signed = self._signed(grown, head.fork, writer)
+        self._tree = signed, grown  # true of that head, whether it is stored in the end or not
+        told = self._manifest_to_store() if start == 0 else None
+        return Batch(head, numbered, nodes, signed, manifest=told)
 
     def truncate(self, length: int, fork: int, writer: Writer) -> Batch:
         """Cut to a length, under a higher fork; the present length cuts nothing and only signs the fork.

@@ -82,8 +82,12 @@ class DatabaseStorage:
         self._base = feed << FEED_BITS
 
     def head(self) -> Head:
-        row = self._row("fork, length, byte_length, tree_hash, signature")
-        return EMPTY if row[3] is None else Head(*row)
+        return self._reach()[0]
+
+    def _reach(self) -> tuple[Head, int]:
+        """The head, and the first block that is not here."""
+        *head, contiguous = self._row("fork, length, byte_length, tree_hash, signature, contiguous")
+        return EMPTY if head[3] is None else Head(*head), contiguous
 
     def manifest(self) -> bytes | None:
         value: bytes | None = self._row("manifest")[0]
@@ -126,12 +130,14 @@ class DatabaseStorage:
         return held
 
     def store(self, batch: Batch) -> None:
-        if batch.base != self.head():
+        head, contiguous = self._reach()
+        if batch.base != head:
             raise WrongState("the feed has changed since this was worked out")
         if batch.cut is not None:
             self._cut(batch.cut)
+            contiguous = self.contiguous()
         self._put(batch)
-        self._advance(batch)
+        self._advance(batch, contiguous)
 
     # ---- below ----------------------------------------------------------------------------------
 
@@ -179,14 +185,13 @@ class DatabaseStorage:
         bare = [(value, base + seq) for seq, value in blocks.items() if base + seq not in known]
         run("UPDATE feed_blocks SET value = ? WHERE id = ?", bare)  # the leaf came before its block
 
-    def _advance(self, batch: Batch) -> None:
-        """The head and the manifest, and how far the blocks reach now."""
-        contiguous = self.contiguous()
-        blocks = batch.blocks
+    def _advance(self, batch: Batch, contiguous: int) -> None:
+        """The head and the manifest, and how far the blocks reach now; before, it was up to `contiguous`."""
+        blocks, length = batch.blocks, (batch.head or batch.base).length
         if contiguous in blocks:
             while contiguous in blocks:
                 contiguous += 1
-            for seq in self._beyond(contiguous):
+            for seq in self._beyond(contiguous) if contiguous < length else ():
                 if seq != contiguous:
                     break
                 contiguous += 1
