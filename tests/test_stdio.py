@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ WRITERS_A_KIND, WRITES = 2, 500
 
 def stdio(home: Path, **options: Any) -> Client[Any]:
     arguments = ["-m", "crow_plugins", "serve", "--stdio", "--home", str(home)]
-    return Client(StdioTransport(sys.executable, arguments, keep_alive=False), **options)
+    transport = StdioTransport(sys.executable, arguments, env=dict(os.environ), keep_alive=False)
+    return Client(transport, **options)
 
 
 def http(url: str, token: str) -> Client[Any]:
