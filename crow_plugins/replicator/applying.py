@@ -8,6 +8,7 @@ so that the one that fails is parked alone. A disk that is full or a database th
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -162,6 +163,16 @@ def park(db: peewee.Database, place: Place, reason: str, detail: str, now: int) 
 
 def unpark(db: peewee.Database, place: Place) -> None:
     db.execute_sql("DELETE FROM parked_entries WHERE feed = ? AND seq = ?", (place.feed, place.seq))
+
+
+def parked_in(db: peewee.Database, feed: int) -> set[bytes]:
+    """The entries that are parked in a feed, as their writers wrote them; those that cannot be read are left out."""
+    rows = db.execute_sql("SELECT seq FROM parked_entries WHERE feed = ?", (feed,)).fetchall()
+    found = set()
+    for (seq,) in rows:
+        with contextlib.suppress(Unreadable):
+            found.add(read(block_at(db, feed, seq)).original)
+    return found
 
 
 def _reason(error: CrowError) -> str:

@@ -9,9 +9,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from crow_plugins.feed import Head
+from crow_plugins.replicator.applying import parked_in
 from crow_plugins.replicator.entries import EntryIndex, Place
 from crow_plugins.replicator.entry import read
 from crow_plugins.replicator.feed_storage import DatabaseStorage
@@ -42,7 +43,7 @@ def finish(
     if here < feed.head.length or not all_agree:
         fork = max(feed.head.fork + 1, *(seen + 1 for seen in forks_seen), transaction.now)
         feed.storage.store(feed.truncate(here, fork, own.writer()))
-    waiting = [entry for entry in _waiting(transaction, number) if not index.places(read(entry).entry.version)]
+    waiting = _lacking(_waiting(transaction, number), index, parked_in(db, number))
     if waiting:
         first = own.append(db, waiting)
         for seq, block in enumerate(waiting, first):
@@ -54,6 +55,11 @@ def finish(
     db.execute_sql("DELETE FROM orphans WHERE feed = ?", (number,))
     own.trust(db)
     return own.feed(db).head
+
+
+def _lacking(waiting: Iterable[bytes], index: EntryIndex, parked: Collection[bytes]) -> list[bytes]:
+    """Those that stand in no feed; an entry that is parked in ours stands there too, though no index has it."""
+    return [entry for entry in waiting if entry not in parked and not index.places(read(entry).entry.version)]
 
 
 def _waiting(transaction: WriteTransaction, number: int) -> list[bytes]:

@@ -162,3 +162,36 @@ def test_an_orphan_that_was_never_applied_is_applied_when_it_is_rescued(tmp_path
         assert texts(swan)[ROWS[1]] == "only the swan has it"
         assert grackle.things() == swan.things()
         grackle.store.close()
+
+
+def test_an_own_entry_that_came_back_and_is_parked_is_not_appended_again(tmp_path: Path) -> None:
+    """It was cut off here and comes back in a later branch while its plugin is off, so no index has it."""
+    with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
+        grackle.write("before", ROWS[0])
+        short = backup(grackle, tmp_path / "short")
+        grackle = reopen(tmp_path / "grackle", grackle.keyring)
+        introduce(grackle, swan)
+        grackle.write("once", ROWS[1])
+        long = backup(grackle, tmp_path / "long")
+        grackle = restored(reopen(tmp_path / "grackle", grackle.keyring), short, swan)
+        grackle.doubt()
+        grackle.write("another branch", ROWS[2])
+        grackle.heal()
+        carry(grackle, swan)
+        grackle = restored(grackle, long, swan)
+        grackle.doubt()
+        grackle.heal(swan)
+        assert len(grackle.blocks()) == 3
+        carry(grackle, swan)
+        grackle = restored(grackle, long, swan)
+        grackle.on.clear()
+        grackle.doubt()
+        grackle.heal(swan)
+        assert grackle.blocks() == swan.blocks(grackle)
+        grackle.on.add("things")
+        with grackle.store.transaction() as transaction:
+            grackle.intake.retry_parked(transaction)
+        settle(grackle, swan)
+        assert grackle.things() == swan.things()
+        assert texts(swan) == {ROWS[0]: "before", ROWS[1]: "once", ROWS[2]: "another branch"}
+        grackle.store.close()
