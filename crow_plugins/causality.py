@@ -258,7 +258,7 @@ def open_conflicts(
     if shown is None or len(state.live) == 1:
         return ()
     return tuple(
-        OpenConflict(_conflict_id(table, row_id, shown.dot, version.dot), shown, version)
+        OpenConflict(conflict_id(table, row_id, shown.dot, version.dot), shown, version)
         for version in state.live
         if version is not shown and version.here and not same_content(shown, version, bookkeeping)
     )
@@ -313,6 +313,7 @@ def _same(one: object, other: object) -> bool:
     return one == other
 
 
-def _conflict_id(table: str, row_id: str, shown: Dot, other: Dot) -> str:
+def conflict_id(table: str, row_id: str, shown: Dot, other: Dot) -> str:
+    """The same on every instance: it follows from the row and the names of both versions."""
     parts = [table, row_id, shown.writer, str(shown.lamport), other.writer, str(other.lamport)]
     return str(uuid.uuid5(CONFLICTS, "\n".join(parts)))

@@ -6,12 +6,12 @@ Only the open set is the same on every instance; how and when one was closed is 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import peewee
 
 from crow_hooks import Conflict, Data, Invalid, Resolution, Version
-from crow_plugins.causality import OpenConflict, RowState, instance_of, open_conflicts
+from crow_plugins.causality import Dot, OpenConflict, RowState, conflict_id, instance_of, open_conflicts
 from crow_plugins.store.synced import Shape
 
 
@@ -22,12 +22,12 @@ def reconcile(
     table = shape.table.name
     wanted = {conflict.id: conflict for conflict in open_conflicts(table, row_id, state, shape.bookkeeping)}
     stored = {
-        conflict_id
-        for (conflict_id,) in db.execute_sql(
+        each
+        for (each,) in db.execute_sql(
             "SELECT id FROM sync_conflicts WHERE table_name = ? AND row_id = ? AND resolved = 0", (table, row_id)
         )
     }
-    opened = [_conflict(table, row_id, wanted[conflict_id]) for conflict_id in sorted(wanted.keys() - stored)]
+    opened = [_conflict(table, row_id, wanted[each]) for each in sorted(wanted.keys() - stored)]
     closed = sorted(stored - wanted.keys())
     for conflict in opened:
         _insert(db, conflict, now)
@@ -35,14 +35,35 @@ def reconcile(
     return opened, closed
 
 
-def forget(db: peewee.Database, table: str, row_id: str, dropped: Collection[Version]) -> None:
-    """Delete the conflicts of a row, open or closed, in which a version took part that counts no more."""
-    for version in dropped:
-        db.execute_sql(
-            "DELETE FROM sync_conflicts WHERE table_name = ? AND row_id = ? "
-            "AND (local_lamport = ? OR (remote_lamport = ? AND remote_instance_id = ?))",
-            (table, row_id, version.lamport, version.lamport, instance_of(version.writer)),
-        )
+def forget(
+    db: peewee.Database, table: str, row_id: str, dropped: Collection[Version], writers: Collection[str]
+) -> None:
+    """Delete the conflicts of a row, open or closed, in which a version took part that counts no more.
+
+    `writers` are all that are known of the row. A conflict is stored without the names of its writers, but its id
+    follows from them.
+    """
+    rows = db.execute_sql(
+        "SELECT id, local_lamport, remote_lamport FROM sync_conflicts WHERE table_name = ? AND row_id = ?",
+        (table, row_id),
+    ).fetchall()
+    gone = {Dot(version.writer, version.lamport) for version in dropped}
+    everybody = {*writers, *(dot.writer for dot in gone)}
+    for stored, *lamports in rows:
+        if stored in set(_ids_with(table, row_id, gone, everybody, *lamports)):
+            db.execute_sql("DELETE FROM sync_conflicts WHERE id = ?", (stored,))
+
+
+def _ids_with(
+    table: str, row_id: str, gone: Collection[Dot], writers: Collection[str], local: int, remote: int
+) -> Iterator[str]:
+    """The ids of the conflicts of two lamports that could be here with a version that counts no more."""
+    for dot in gone:
+        for writer in writers:
+            if dot.lamport == local:
+                yield conflict_id(table, row_id, dot, Dot(writer, remote))
+            if dot.lamport == remote:
+                yield conflict_id(table, row_id, Dot(writer, local), dot)
 
 
 def open_now(shape: Shape, row_id: str, state: RowState) -> list[Conflict]:
@@ -93,10 +114,10 @@ def _insert(db: peewee.Database, conflict: Conflict, now: int) -> None:
 
 
 def _close(db: peewee.Database, closed: Sequence[str], resolution: str, by: str, now: int) -> None:
-    for conflict_id in closed:
+    for each in closed:
         db.execute_sql(
             "UPDATE sync_conflicts SET resolved = 1, resolution = ?, resolved_at = ?, resolved_by = ? WHERE id = ?",
-            (resolution, now, by, conflict_id),
+            (resolution, now, by, each),
         )
 
 

@@ -222,7 +222,7 @@ class WriteTransaction:
         after = causality.EMPTY
         for entry in entries:
             after = causality.join(after, arriving.arrival_of(entry))
-        conflicts.forget(self.db, table, row_id, dropped)
+        conflicts.forget(self.db, table, row_id, dropped, before.vector)
         if causality.current(after) is None:
             self.db.execute_sql(shape.delete, (row_id,))
         self._show_current(shape, row_id, before, after)

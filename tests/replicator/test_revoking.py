@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from crow_hooks import Resolution
 from crow_plugins.identity.revocation import Branch, Revocation
 from tests.replicator.chain import ROW, Machine, carry, chain, exchange
 from tests.replicator.test_healing import ROWS, settle, texts
@@ -65,6 +66,24 @@ def test_conflicts_with_a_dropped_version_are_gone(tmp_path: Path) -> None:
         home.hear(revocation(thief, 0))
         assert home.rows("SELECT count(*) FROM sync_conflicts") == [(0,)]
         assert home.text() == "mine two"
+
+
+def test_a_closed_conflict_of_others_stays_when_a_version_of_an_equal_lamport_is_dropped(tmp_path: Path) -> None:
+    with chain(tmp_path, "grackle", "swan", "heron") as [grackle, swan, heron]:
+        grackle.write("before", ROW)
+        exchange([grackle, swan, heron])
+        grackle.write("here", ROW)
+        swan.write("there", ROW)
+        dropped = heron.write("stolen", ROW)
+        carry(swan, grackle)
+        with grackle.store.transaction() as transaction:
+            [conflict] = transaction.open_conflicts("things", ROW)
+            assert dropped is not None
+            assert dropped.version.lamport == conflict.local_version.lamport
+            transaction.settle(conflict, Resolution("local"), by="person")
+        carry(heron, grackle)
+        grackle.hear(revocation(heron, 0))
+        assert grackle.rows("SELECT id, resolved FROM sync_conflicts") == [(conflict.id, 1)]
 
 
 def test_hearing_it_before_the_entries_comes_to_the_same_as_after(tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ REMOVED: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "R6 make rows anew": replaced(revoking, "drop", lambda *_: 0),
     "R6 what is past the length does not count": replaced(Trust, "counts", lambda *_: True),
     "R7 a bound that everybody shares": replaced(causality, "lamport_limit", lambda now: 150),
-    "R8 the same id everywhere": replaced(causality, "_conflict_id", lambda *_: str(uuid.uuid4())),
+    "R8 the same id everywhere": replaced(causality, "conflict_id", lambda *_: str(uuid.uuid4())),
     "R8 open conflicts follow the live versions": replaced(conflicts, "_close", lambda *_: None),
     "R10 try what is parked again": replaced(intake.Intake, "retry_parked", lambda *_: intake.Retried(0, None)),
     "R10 the cursor passes what is parked": replaced(applying, "park", lambda *_: None),
