@@ -130,6 +130,8 @@ def _row(
     row |= {column.name: now - 3600 for column in table.columns if column.name.endswith("_at")}
     if table.natural_key:
         row[table.natural_key] = key  # its plugin says what a key may be
+    if "slug" in row:
+        row |= {"slug": key, "status": "draft"}  # and so does the one that has slugs
     return row
 
 

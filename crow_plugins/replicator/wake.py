@@ -12,6 +12,7 @@ import contextlib
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class Wake:
         """`told` of entries, by who wrote them; `committed` for whatever it was, a second later at the most."""
         self._path, self._told, self._committed = folder / f"wake-{secrets.token_hex(4)}.sock", told, committed
         self._connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)
+        self._looking = threading.Lock()
         self._socket: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -42,11 +44,12 @@ class Wake:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        self._connection.close()
         if self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
             self._path.unlink(missing_ok=True)
+        with self._looking:  # a thread may still be at it, whether or not anybody waits for it
+            self._connection.close()
 
     def tell(self) -> None:
         """Wake the other processes."""
@@ -81,7 +84,8 @@ class Wake:
 
     def _commits(self) -> object:
         """Differs whenever another connection has committed; SQLite answers from shared memory."""
-        return self._connection.pragma("data_version")
+        with self._looking:
+            return self._connection.pragma("data_version")
 
 
 def wake(folder: Path, *, but: Path | None = None) -> None:
