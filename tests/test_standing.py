@@ -42,8 +42,7 @@ def test_a_machine_that_is_alone_is_well_and_is_told_how_to_go_on(home: Path) ->
 
 
 def test_where_the_plugins_that_know_are_off_nothing_is_said_of_others(home: Path) -> None:
-    off = "".join(
-        f'[[plugin]]\nname = "{name}"\nenabled = false\n' for name in ("registry", "replicator", "federation", "summaries")
-    )
+    knowing = ("registry", "replicator", "federation", "summaries")
+    off = "".join(f'[[plugin]]\nname = "{name}"\nenabled = false\n' for name in knowing)
     (home / "plugin_manifest.toml").write_text(off)
     assert crow(home, "status").stdout.splitlines()[1] == ""
