@@ -104,6 +104,9 @@ class InstanceSyncManager:
         self._came.set()
 
     async def stop(self) -> None:
+        if self._wake is not None:  # first: a socket that outlives an interrupted stop would be told of writes for ever
+            await self._wake.stop()
+            self._wake = None
         if self._dialler is not None:
             await self._dialler.stop()
         for link in self._connections.all():
@@ -111,9 +114,6 @@ class InstanceSyncManager:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._wake is not None:
-            await self._wake.stop()
-            self._wake = None
         await asyncio.to_thread(self._mending.seal)
         self._connections.serve_on(None)
 
