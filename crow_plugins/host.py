@@ -77,6 +77,7 @@ class Host:
         self.store = self._open_store(machine)
         self.policies = Policies(self)
         self._serving = 0
+        self._started: set[str] = set()  # to be stopped, whether a plugin is on by then or not
 
     # ---- what a plugin's handle asks ------------------------------------------------------------
 
@@ -218,7 +219,8 @@ class Host:
         watch = ManifestWatch(self)
         try:
             for plugin in self._loaded:
-                await self.hook.start(plugin.name)
+                if self.is_enabled(plugin.name):
+                    await self.start(plugin.name)
             await asyncio.to_thread(self.policies.sweep)
             jobs.start()
             watch.start()
@@ -229,12 +231,22 @@ class Host:
             await jobs.stop()
             await self._stop()
 
+    async def start(self, plugin: str) -> None:
+        """Begin to serve one plugin that is on. Raises `BadPlugin`."""
+        self._started.add(plugin)  # one that failed halfway has something to stop, too
+        await self.hook.start(plugin)
+
+    async def stop(self, plugin: str) -> None:
+        """End what `start` began; nothing if it did not."""
+        if plugin in self._started:
+            self._started.discard(plugin)
+            await self.hook.stop(plugin)
+
     async def _stop(self) -> None:
         for clients in self.list_changes:
             clients.close()
         for plugin in reversed(self._loaded):
-            if self.is_enabled(plugin.name):
-                await self.hook.stop(plugin.name)
+            await self.stop(plugin.name)
         await self.hook.drain()
         self.hook.serve_on(None)
 

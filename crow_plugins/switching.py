@@ -60,7 +60,7 @@ class ManifestWatch:
         on = self._host.is_enabled(plugin)
         log.info("plugin switched plugin=%s state=%s", plugin, "on" if on else "off")
         try:
-            await (self._host.hook.start(plugin) if on else self._host.hook.stop(plugin))
+            await (self._host.start(plugin) if on else self._host.stop(plugin))
         except CrowError as error:  # the switch itself is done
             log.error("startup failed plugin=%s reason=%s", plugin, error, exc_info=error.__cause__)
 

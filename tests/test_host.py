@@ -72,6 +72,17 @@ async def test_startup_and_shutdown_run_once_around_serving(home: Path, open_hos
 
 
 @pytest.mark.anyio
+async def test_what_was_started_is_stopped_though_it_went_off_at_the_last_moment(
+    home: Path, open_host: Callable[..., Host]
+) -> None:
+    host = open_host(with_probe(home))
+    async with host.serving():
+        (home / "plugin_manifest.toml").write_text(PROBE + "enabled = false\n")
+        await asyncio.to_thread(host.reload_manifest)
+    assert (calls(host).count("startup"), calls(host).count("shutdown")) == (1, 1)
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("fault", ["raises", "hangs"])
 async def test_a_startup_that_fails_or_hangs_stops_the_start_by_name(
     home: Path, open_host: Callable[..., Host], fault: str
