@@ -72,8 +72,11 @@ class Dialled:
                 await self._connection.send(part)
 
     async def close(self) -> None:
-        with suppress(*_GONE):
-            await self._connection.close()
+        try:
+            with suppress(*_GONE):
+                await self._connection.close()
+        finally:  # whoever waits no longer for the other end's goodbye leaves no socket behind
+            self._connection.transport.abort()
 
 
 class Accepted:
