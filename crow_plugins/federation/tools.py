@@ -12,12 +12,14 @@ from pydantic import BaseModel, Field
 
 from crow_hooks import CallFailure, Instance, InstanceRegistry
 from crow_plugins.federation.outbound import Outbound
-from crow_plugins.federation.searching import FederatedHits, FederatedSearch
+from crow_plugins.federation.searching import FederatedHits, FederatedSearch, InstanceReport
+from crow_plugins.rows.fence import fenced
 
 READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
 CALLS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True)
 
 INSTANCE = Field(min_length=1, max_length=64, description="Its name, its id, or a beginning of either.")
+THEIR_WORDS = frozenset({"tool_error", "refused"})
 TIMEOUT = Field(ge=0.5, le=60.0, description="How many seconds to wait at the most.")
 
 
@@ -48,7 +50,12 @@ class RemoteAnswer(BaseModel):
 
 def federation_tools(registry: InstanceRegistry, outbound: Outbound, searching: FederatedSearch) -> FastMCP:
     server = FastMCP("crow-federation", mask_error_details=True)
+    _add_searching(server, searching)
+    _add_calling(server, registry, outbound)
+    return server
 
+
+def _add_searching(server: FastMCP, searching: FederatedSearch) -> None:
     @server.tool(annotations=READS, output_schema=FederatedHits.model_json_schema())
     async def crow_federated_search(
         query: Annotated[str, Field(min_length=1, max_length=10_000, description="What to look for, in plain words.")],
@@ -61,6 +68,8 @@ def federation_tools(registry: InstanceRegistry, outbound: Outbound, searching: 
         found = await searching.search(query, kinds, instances, limit, timeout_seconds)
         return ToolResult(content=_found(found), structured_content=found.model_dump())
 
+
+def _add_calling(server: FastMCP, registry: InstanceRegistry, outbound: Outbound) -> None:
     @server.tool(annotations=CALLS, output_schema=RemoteAnswer.model_json_schema())
     async def crow_call_instance(
         instance: Annotated[str, INSTANCE],
@@ -84,7 +93,7 @@ def federation_tools(registry: InstanceRegistry, outbound: Outbound, searching: 
             text=outcome.content,
             milliseconds=outcome.milliseconds,
         )
-        return ToolResult(content=fenced(known, outcome.content), structured_content=answer.model_dump())
+        return ToolResult(content=_said_by(known, outcome.content), structured_content=answer.model_dump())
 
     @server.tool(annotations=READS, output_schema=RemoteTools.model_json_schema())
     async def crow_list_instance_tools(instance: Annotated[str, INSTANCE]) -> ToolResult:
@@ -101,29 +110,27 @@ def federation_tools(registry: InstanceRegistry, outbound: Outbound, searching: 
         lines = "\n".join(
             f"{tool.name}: {tool.description.splitlines()[0] if tool.description else ''}" for tool in tools
         )
-        return ToolResult(content=fenced(known, lines or "none"), structured_content=answer.model_dump())
-
-    return server
+        return ToolResult(content=_said_by(known, lines or "none"), structured_content=answer.model_dump())
 
 
-def fenced(instance: Instance, text: str) -> str:
-    """Text of another instance, behind bars: data, and no instruction."""
-    return f"[from {instance.name} {instance.id}]\n| " + text.replace("\n", "\n| ")
+def _said_by(instance: Instance, text: str) -> str:
+    return fenced(f"from {instance.name} {instance.id}", text)
 
 
 def _error(failure: CallFailure) -> ToolError:
-    reason = f"\n| {failure.reason}" if failure.code == "tool_error" else f" {failure.reason}"
-    return ToolError(f"{failure.code}: {failure.instance.name}:{reason}".replace("\n|", "\n| ", 1))
+    """What the other instance itself said stands behind bars."""
+    if failure.code in THEIR_WORDS:
+        return ToolError(f"{failure.code}: {_said_by(failure.instance, failure.reason)}")
+    return ToolError(f"{failure.code}: {failure.instance.name}: {failure.reason}")
 
 
 def _found(found: FederatedHits) -> str:
-    lines = [
-        f"[{hit.kind} {hit.id} on {', '.join(hit.held_by)}] {hit.title}\n| " + hit.snippet.replace("\n", "\n| ")
-        for hit in found.items
+    hits = [
+        fenced(f"{hit.kind} {hit.id} on {', '.join(hit.held_by)}", f"{hit.title}\n{hit.snippet}") for hit in found.items
     ]
-    asked = [
-        f"{each.name}: {each.status}, {each.hits} hits, {each.milliseconds:.0f} ms"
-        + (f" ({each.reason})" if each.reason else "")
-        for each in found.instances
-    ]
-    return "\n".join([*(lines or ["Nothing found."]), "", "Asked:", *asked])
+    return "\n".join([*(hits or ["Nothing found."]), "", "Asked:", *map(_asked, found.instances)])
+
+
+def _asked(report: InstanceReport) -> str:
+    line = f"{report.name}: {report.status}, {report.hits} hits, {report.milliseconds:.0f} ms"
+    return f"{line}\n{fenced('why', report.reason)}" if report.reason else line
