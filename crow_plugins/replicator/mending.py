@@ -13,7 +13,6 @@ import time
 import peewee
 
 from crow_hooks import Crow
-from crow_plugins.feed.core import Feed
 from crow_plugins.replicator import backfill, healing
 from crow_plugins.replicator.feed_storage import freeze, held_feed
 from crow_plugins.replicator.intake import Intake
@@ -25,6 +24,7 @@ log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 1.0  # what a peer takes to say what it has, and to show another branch if it has one
 GRACE_SECONDS = 5.0  # how long instances are waited for that are not here
+LOOKS, LOOK_APART_SECONDS = 5, 0.1  # a seal is written some milliseconds after its commit
 GIVING_SECONDS = 30.0  # how long a peer that has more may take to give it
 
 Heads = dict[str, tuple[int, int]]  # fork and length of our feed, by the instance that told
@@ -139,16 +139,25 @@ class Mending:
         return not self._branches and time.monotonic() - self._since < GIVING_SECONDS
 
     def _look_at_seal(self) -> None:
-        with self._crow.read() as db:
-            feed = self._own.held(db)
-            reason = self._doubtful(db, feed) if feed is not None else None
+        """More than once before it is doubted: another process may be between its commit and its seal."""
+        reason = self._doubtful()
+        for _ in range(LOOKS - 1):
+            if reason is None:
+                return
+            time.sleep(LOOK_APART_SECONDS)
+            reason = self._doubtful()
         if reason is not None:
             self.doubt(reason)
 
-    def _doubtful(self, db: peewee.Database, feed: Feed) -> str | None:
-        seal, head = self._seal.read(), feed.head
-        tree_hash = feed.tree_hash(seal.length) if seal is not None and seal.length <= head.length else None
-        return doubt(seal, seal is not None and self._seal.is_a_copy(seal), _store_id(db), head, tree_hash)
+    def _doubtful(self) -> str | None:
+        seal = self._seal.read()  # before the database: what others append meanwhile is no reason then
+        with self._crow.read() as db:
+            feed = self._own.held(db)
+            if feed is None:
+                return None
+            head, store_id = feed.head, _store_id(db)
+            tree_hash = feed.tree_hash(seal.length) if seal is not None and seal.length <= head.length else None
+        return doubt(seal, seal is not None and self._seal.is_a_copy(seal), store_id, head, tree_hash)
 
 
 def _store_id(db: peewee.Database) -> str:
