@@ -19,7 +19,7 @@ from crow_plugins.feed.limits import BATCH_BYTES_MAX, FRAME_BYTES_MAX
 CONTROL = 0  # the channel on which channels are opened and closed
 BATCH = 0  # its first type
 
-MESSAGES_MAX = 16_384  # in one frame: npm answers 512 requests at once; passing over so many takes some 10 ms
+MESSAGES_MAX = 8192  # in one frame: npm answers 512 requests at once; to pass over so many takes some 6 ms
 
 _HEAD = bytes([CONTROL, BATCH])
 _OVERHEAD_BYTES_MAX = 12  # of a message in a batch: its length, and a change of channel

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import pytest
 
 from crow_plugins.feed import Batch, Feed
+from crow_plugins.feed.conflict import conflict, signed_head
 from crow_plugins.feed.exchange import FeedOpened, Forked, Grew
+from crow_plugins.feed.manifest import authority
 from crow_plugins.feed.replication import Replication
 from tests.feed.exchanging import (
     ROUNDS_MAX,
@@ -149,6 +151,25 @@ def test_a_feed_that_is_frozen_thaws_when_its_writer_goes_to_a_higher_fork() -> 
     append(writers, 1, b"and live")
     link.run()
     assert blocks_of(stray) == blocks_of(writers)
+
+
+@pytest.mark.parametrize(("more", "stray_more"), [(2, 2), (5, 1), (1, 5)])
+def test_two_branches_are_an_event_on_both_sides_with_both_signed_heads_as_evidence(more: int, stray_more: int) -> None:
+    writers = feed_of(1, *numbered(8), *numbered(more, b"one"))
+    stray = feed_of(1, *numbered(8), *numbered(stray_more, b"other"))
+    heads = {writers.head, stray.head}
+    link = Link()
+    link.alice.has(writers)
+    link.bob.has(stray)
+    link.run()
+    for side, own in ((link.alice, writers), (link.bob, stray)):
+        [found, *_] = [event for event in side.events if isinstance(event, Forked)]
+        assert found.key == writers.key
+        known = authority(own.key, own.encoded_manifest)
+        local, remote = found.conflict.local, found.conflict.remote
+        assert signed_head(known, local) == own.head
+        assert {signed_head(known, local), signed_head(known, remote)} == heads
+        assert conflict(known, local, remote) == found.conflict
 
 
 def test_a_frozen_feed_does_not_hold_up_the_others() -> None:
