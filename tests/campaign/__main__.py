@@ -18,6 +18,7 @@ COUNTS: dict[str, tuple[dict[str, int], list[str]]] = {
     "kills": ({"CROW_KILLS": 200}, ["tests/replicator/test_kills.py"]),
     "power cuts": ({"CROW_CUTS": 300}, ["tests/store/test_power_cut.py", "tests/replicator/test_power_cut.py"]),
     "simulation": ({"seeds": 10}, ["tests/replicator/test_simulation.py"]),
+    "hostile entries": ({"CROW_HOSTILE": 1_000}, ["tests/replicator/test_hostile_entries.py"]),
     "decoders": ({}, ["tests/feed"]),
     "tokens": ({}, ["tests/token"]),
 }
