@@ -1,6 +1,7 @@
 """A breaker: a peer that failed again and again is not called for a while, and then by one call first.
 
-Only failures of the way there count: a peer that refuses, or whose tool fails, is a peer that works.
+Only failures of the way there count: a peer that refuses, or whose tool fails, is a peer that works. So is one that
+was too slow for a call and meanwhile answered others.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ class Breaker:
     opened_at: float | None = None
     pause: float = FIRST_SECONDS
     trying: bool = False
+    answered_at: float | None = None
 
     def may_call(self) -> bool:
         """Whether a call may go out now; after the pause one may, to see."""
@@ -32,14 +34,22 @@ class Breaker:
         return True
 
     def dropped(self) -> None:
-        """The call was taken back before it ended, so nothing is known; another may try."""
+        """The call ended before the peer could, so nothing is known; another may try."""
         self.trying = False
 
     def worked(self) -> None:
+        self.answered_at = self.clock()
         self.failures, self.opened_at, self.pause, self.trying = 0, None, FIRST_SECONDS, False
 
+    def timed_out(self, made_at: float) -> None:
+        """A call that was made then had its time: a failure, unless the peer answered another one since."""
+        if self.answered_at is not None and self.answered_at >= made_at:
+            self.dropped()
+        else:
+            self.failed()
+
     def failed(self) -> None:
-        """Nothing answered, or not in time."""
+        """Nothing answered, or not as it should."""
         self.failures += 1
         if self.trying:
             self.pause, self.trying = min(2 * self.pause, LAST_SECONDS), False

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 CALL_SECONDS = 10.0
 TEXT_MAX = 64 * 1024
+NO_ADDRESS = "no address of it is known here; if it has one, register it: crow instances register URL"
+BUSY = "this one was not sent, call again when there are fewer"
 
 Outcome = CallAnswer | CallFailure
 
@@ -100,7 +102,7 @@ class Outbound:
         if known.revoked:
             return _failure(known, "revoked", "the instance was revoked")
         if known.gateway_url is None:
-            return _failure(known, "no_address", "no address of it is known here; it can only be reached when it dials")
+            return _failure(known, "no_address", NO_ADDRESS)
         return None
 
     async def _refused_here(self, known: KnownInstance, tool: str, arguments: Data) -> CallFailure | None:
@@ -135,8 +137,8 @@ class Outbound:
         return CallAnswer(known.instance, result.structured_content, text, milliseconds)
 
     async def _guarded(self, known: KnownInstance, use: Any, timeout_seconds: float) -> Any:
-        """Whatever a peer answers, within the time, or why not."""
-        began = time.monotonic()
+        """Whatever a peer answers, within the time, or why not. The time covers waiting for a turn too."""
+        began, is_sent = time.monotonic(), False
 
         def failure(code: str, reason: str) -> CallFailure:
             return CallFailure(known.instance, code, reason, round(1000 * (time.monotonic() - began), 1))
@@ -148,10 +150,14 @@ class Outbound:
         if not peer.breaker.may_call():
             return failure("breaker_open", "it did not answer several times; it is tried again in a while")
         try:
-            async with asyncio.timeout(timeout_seconds):
+            async with asyncio.timeout(timeout_seconds), peer.turns:
+                is_sent = True
                 result = await use(peer)
         except TimeoutError:
-            peer.breaker.failed()
+            if not is_sent:
+                peer.breaker.dropped()
+                return failure("busy", f"other calls to it took all of {timeout_seconds:g} seconds; {BUSY}")
+            peer.breaker.timed_out(began)
             return failure("timed_out", f"it did not answer within {timeout_seconds:g} seconds")
         except asyncio.CancelledError:
             peer.breaker.dropped()
@@ -175,18 +181,16 @@ class Outbound:
     async def _peer(self, known: KnownInstance) -> Peer:
         from crow_plugins.federation.peer import Peer  # FastMCP's client takes a while to import; commands do without
 
+        context = await self._context(known)
         peer = self._peers.get(known.instance.id)
-        if peer is not None and (peer.known.gateway_url, peer.known.instance_key) != (
-            known.gateway_url,
-            known.instance_key,
-        ):
-            await self._peers.pop(known.instance.id).close()
-            peer = None
-        if peer is None:
-            zones = [Zone(zone) for zone in self._registry.zones]
-            peer = Peer(self._crow, known, self._instance_key, zones, await self._context(known))
-            self._peers[known.instance.id] = peer
-        return peer
+        if peer is not None and _place(peer.known) == _place(known):
+            return peer
+        zones = [Zone(zone) for zone in self._registry.zones]
+        # No await between looking and keeping, or calls made at the same time would each have a peer of their own.
+        self._peers[known.instance.id] = fresh = Peer(self._crow, known, self._instance_key, zones, context)
+        if peer is not None:
+            await peer.close()
+        return fresh
 
     async def _context(self, known: KnownInstance) -> ssl.SSLContext | None:
         if not (known.gateway_url or "").startswith("https"):
@@ -207,6 +211,10 @@ class Outbound:
             status="ok" if isinstance(outcome, CallAnswer) else outcome.code,
             milliseconds=milliseconds,
         )
+
+
+def _place(known: KnownInstance) -> tuple[str | None, bytes]:
+    return known.gateway_url, known.instance_key
 
 
 def _failure(known: KnownInstance, code: str, reason: str) -> CallFailure:

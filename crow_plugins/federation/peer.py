@@ -126,7 +126,7 @@ class Bounded(httpx2.AsyncByteStream):
 
 
 class Peer:
-    """One instance at one address."""
+    """One instance at one address. Its callers take turns, so that none floods it: `async with peer.turns`."""
 
     def __init__(
         self, crow: Crow, known: KnownInstance, instance_key: bytes, zones: Collection[Zone], tls: ssl.SSLContext | None
@@ -134,9 +134,9 @@ class Peer:
         assert known.gateway_url is not None
         self._crow, self.known, self._instance_key = crow, known, instance_key
         url = urls.parse(known.gateway_url)
-        self._pool = CheckedTransport(url, zones, tls=tls)
+        self._pool = CheckedTransport(url, zones, connections_max=CALLS_AT_ONCE, tls=tls)
         self._url = f"{url.text}/mcp"
-        self._turns = asyncio.Semaphore(CALLS_AT_ONCE)
+        self.turns = asyncio.Semaphore(CALLS_AT_ONCE)  # whoever calls a tool here has one
         self.breaker = Breaker(time.monotonic)
         self._offset = 0.0
         self._discovered: Any = None
@@ -163,20 +163,19 @@ class Peer:
         auth = Signed(self._crow, self.known, self._instance_key, self._offset, scopes)
         refused: list[Refusal] = []
         failed: list[BaseException] = []
-        async with self._turns:
-            try:
-                client = self._client(auth, refused, failed)
-                async with client:
-                    result = await use(client)
-                    self._discovered = getattr(client.session, "discover_result", None)
-                self._offset = auth.offset
-            except Exception:
-                self._discovered = None
-                if failed:
-                    raise failed[0] from None
-                if refused:
-                    raise refused[0] from None
-                raise
+        try:
+            client = self._client(auth, refused, failed)
+            async with client:
+                result = await use(client)
+                self._discovered = getattr(client.session, "discover_result", None)
+            self._offset = auth.offset
+        except Exception:
+            self._discovered = None
+            if failed:
+                raise failed[0] from None
+            if refused:
+                raise refused[0] from None
+            raise
         return result
 
     def _client(self, auth: Signed, refused: list[Refusal], failed: list[BaseException]) -> ProxyClient[Any]:

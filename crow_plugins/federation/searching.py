@@ -23,6 +23,7 @@ MARGIN_SECONDS = 0.2
 # what is known of it is from earlier.
 STATUSES = {
     "breaker_open": "stale",
+    "busy": "timed_out",
     "no_address": "unreachable",
     "not_proven": "unreachable",
     "revoked": "refused",

@@ -287,6 +287,7 @@ class CheckedTransport(httpx2.AsyncBaseTransport):
         url: GatewayUrl,
         zones: Collection[Zone] = DEFAULT_ZONES,
         *,
+        connections_max: int = CONNECTIONS_MAX,
         resolve: Resolve | None = None,
         dial: httpcore2.AsyncNetworkBackend | None = None,
         tls: ssl.SSLContext | None = None,
@@ -296,7 +297,7 @@ class CheckedTransport(httpx2.AsyncBaseTransport):
             tls = system_tls()
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=tls,
-            max_connections=CONNECTIONS_MAX,
+            max_connections=connections_max,
             keepalive_expiry=IDLE_SECONDS,
             network_backend=CheckedBackend(url, zones, resolve or resolved, dial or httpcore2.AnyIOBackend()),
         )

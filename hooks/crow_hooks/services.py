@@ -118,7 +118,7 @@ class CallAnswer:
 
 @dataclass(frozen=True, slots=True)
 class CallFailure:
-    """Why there is no answer: a stable code (`unreachable`, `timed_out`, `refused`, `tool_error`, …), a sentence."""
+    """Why there is no answer: a stable code (`unreachable`, `timed_out`, `busy`, `refused`, …), a sentence."""
 
     instance: Instance
     code: str

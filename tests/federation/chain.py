@@ -55,10 +55,15 @@ async def chain(made: dict[str, Instance]) -> AsyncIterator[list[Instance]]:
         yield instances
 
 
-def know(one: Instance, other: Instance, url: str) -> None:
+def know(one: Instance, other: Instance, url: str | None) -> None:
+    """Have one know the other: by its address, or only by a certificate that came along with somebody else's feed."""
     identity = other.host.keyring.identity
-    shown = certificate.read(identity.certificate, bytes.fromhex(identity.chain))
-    one.host.services.find("tests", OWN).keep(shown, identity.certificate.encode(), url, None)
+    shown, signed = certificate.read(identity.certificate, bytes.fromhex(identity.chain)), identity.certificate.encode()
+    registry = one.host.services.find("tests", OWN)
+    if url is None:
+        registry.announced(shown, signed, None)
+    else:
+        registry.keep(shown, signed, url, None)
 
 
 def federation(instance: Instance) -> Any:
