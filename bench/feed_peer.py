@@ -26,7 +26,7 @@ from crow_plugins.feed.exchange import FeedEvent
 from crow_plugins.feed.replication import Replication
 from crow_plugins.identity.keys import KeyPair
 from crow_plugins.replicator.feed_schema import MIGRATION
-from crow_plugins.replicator.feed_storage import DatabaseStorage, add_feed
+from crow_plugins.replicator.feed_storage import DatabaseStorage, ReadOnce, add_feed
 from crow_plugins.replicator.stock import Conversation
 
 BATCH = 1000
@@ -40,17 +40,23 @@ class Kept:
 
     def __init__(self, db: APSWDatabase, feed: Feed) -> None:
         self._db, self.only = db, feed
+        self._present = feed
 
     def feed(self, key: bytes) -> Feed:
-        return self.only
+        return self._present
 
     def store(self, feed: Feed, batch: Batch) -> None:
         feed.storage.store(batch)
 
     def work(self, session: Replication) -> list[FeedEvent]:
-        if not session.will_store:
-            return session.work(self)
-        with self._db.atomic():
+        if session.will_store:
+            self._present = self.only
+            with self._db.atomic():
+                return session.work(self)
+        with self._db.atomic("deferred"):
+            storage = self.only.storage
+            assert isinstance(storage, DatabaseStorage)
+            self._present = Feed(self.only.key, ReadOnce(self._db, storage.feed))
             return session.work(self)
 
     def append(self, count: int, batch: int, size: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import peewee
@@ -223,3 +224,30 @@ class DatabaseStorage:
         """One statement for many rows, for which peewee has no call."""
         connection: Any = self._db.connection()
         connection.executemany(sql, rows)
+
+
+class ReadOnce(DatabaseStorage):
+    """The same within one read transaction, where nothing changes: what stands in the feed's row is read once."""
+
+    def head(self) -> Head:
+        return self._once[0]
+
+    def manifest(self) -> bytes | None:
+        return self._once[2]
+
+    def contiguous(self) -> int:
+        return self._once[1]
+
+    def held(self) -> Held:
+        return self._held_once
+
+    def store(self, batch: Batch) -> None:
+        raise AssertionError("stored while reading")
+
+    @cached_property
+    def _once(self) -> tuple[Head, int, bytes | None]:
+        return *self._reach(), super().manifest()
+
+    @cached_property
+    def _held_once(self) -> Held:
+        return super().held()

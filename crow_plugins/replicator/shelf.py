@@ -17,7 +17,7 @@ from crow_plugins.feed.manifest import default, encode
 from crow_plugins.identity.revocation import Revocation
 from crow_plugins.replicator.applying import Source
 from crow_plugins.replicator.branches import follow
-from crow_plugins.replicator.feed_storage import DatabaseStorage, add_feed, find_feed
+from crow_plugins.replicator.feed_storage import DatabaseStorage, ReadOnce, add_feed, find_feed
 from crow_plugins.replicator.intake import Intake
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.store import WriteTransaction
@@ -64,7 +64,7 @@ class ReadingShelf:
 
     def feed(self, key: bytes) -> Feed:
         number = find_feed(self._db, key)
-        storage = MemoryStorage() if number is None else DatabaseStorage(self._db, number)
+        storage = MemoryStorage() if number is None else ReadOnce(self._db, number)
         return Feed(key, storage, self._feeds[key].manifest)
 
     def store(self, feed: Feed, batch: Batch) -> None:

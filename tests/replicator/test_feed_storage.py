@@ -13,7 +13,7 @@ from playhouse.apsw_ext import APSWDatabase
 from crow_plugins.feed import Batch, Feed, Head, MemoryStorage, Node, Storage, created
 from crow_plugins.feed.errors import WrongState
 from crow_plugins.replicator.feed_schema import MIGRATION
-from crow_plugins.replicator.feed_storage import DatabaseStorage, add_feed
+from crow_plugins.replicator.feed_storage import DatabaseStorage, ReadOnce, add_feed
 from tests.feed import making
 
 
@@ -34,6 +34,15 @@ def db() -> Iterator[APSWDatabase]:
 
 def place(db: APSWDatabase, key: bytes = b"k" * 32) -> DatabaseStorage:
     return DatabaseStorage(db, add_feed(db, key, None, "grackle"))
+
+
+def read_once(feed: Feed) -> ReadOnce:
+    """What a new reader sees; it is asked twice, since it keeps its first answers."""
+    storage = feed.storage
+    assert isinstance(storage, DatabaseStorage)
+    taken = ReadOnce(storage._db, storage.feed)
+    assert told(taken) == told(taken)
+    return taken
 
 
 def told(storage: Storage) -> dict[str, Any]:
@@ -61,7 +70,7 @@ def test_a_writers_feed_is_the_same_in_both(db: APSWDatabase, seed: int) -> None
                 making.append(feed, making.blocks(more, length))
             else:
                 making.truncate(feed, cut, fork + 1)
-        assert told(feeds[0].storage) == told(feeds[1].storage)
+        assert told(feeds[0].storage) == told(feeds[1].storage) == told(read_once(feeds[1]))
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -75,7 +84,7 @@ def test_a_copy_with_gaps_is_the_same_in_both(db: APSWDatabase, seed: int) -> No
         for copy in copies:
             proofs = source.prove_blocks(making.planned(copy, sorted(wanted[start : start + 7])))
             copy.storage.store(copy.receive_blocks(0, proofs).batch)
-        assert told(copies[0].storage) == told(copies[1].storage)
+        assert told(copies[0].storage) == told(copies[1].storage) == told(read_once(copies[1]))
 
 
 def test_a_batch_for_another_head_leaves_nothing_behind(db: APSWDatabase) -> None:
