@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from crow_hooks import CrowError
-from crow_plugins.files import NotPlain, NotPrivate, read_private, write_private
+from crow_plugins.files import ForeignOwner, NotPlain, NotPrivate, read_private, write_private
 from crow_plugins.identity import certificate, fingerprint, keys, sealing, signing, words
 from crow_plugins.identity.errors import (
     BadLabel,
@@ -50,6 +50,8 @@ from crow_plugins.keyring import (
 NOW = 1_711_000_000
 PASSPHRASE = "correct horse"
 STEPS_MAX = 40
+SOMEBODY = 12345
+CUT_EVERY = 3  # bytes
 
 
 @pytest.fixture
@@ -454,6 +456,26 @@ def test_a_link_in_the_place_of_a_file_is_refused(name: str, folder: Path, tmp_p
         Keyring.load(folder).words()
 
 
+@pytest.mark.parametrize("name", ["", "keys"])
+def test_a_link_in_the_place_of_a_folder_is_refused(name: str, folder: Path, tmp_path: Path) -> None:
+    make(folder)
+    (folder / name).rename(tmp_path / "moved")
+    (folder / name).symlink_to(tmp_path / "moved")
+    with pytest.raises(NotPlain, match="plain folder"):
+        Keyring.load(folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("name", ["", "identity.json", "keys", "keys/device.json", "keys/seed.json"])
+def test_what_belongs_to_somebody_else_is_refused_with_the_chown_to_run(name: str, folder: Path) -> None:
+    make(folder)
+    os.chown(folder / name, SOMEBODY, -1)
+    with pytest.raises(ForeignOwner) as refused:
+        Keyring.load(folder).words()
+    subprocess.run(str(refused.value).rpartition(": ")[2], shell=True, check=True)
+    assert Keyring.load(folder).words()
+
+
 def test_an_identity_without_its_device_secret_says_so(folder: Path) -> None:
     make(folder)
     (folder / "keys" / "device.json").unlink()
@@ -535,11 +557,28 @@ def test_files_of_two_identities_do_not_mix(name: str, tmp_path: Path) -> None:
         Keyring.load(tmp_path / "one").words()
 
 
-def test_seed_and_device_secret_cannot_be_swapped(folder: Path) -> None:
-    make(folder)
-    shutil.copy(folder / "keys" / "seed.json", folder / "keys" / "device.json")
+@pytest.mark.parametrize("passphrase", [None, PASSPHRASE], ids=["plain", "sealed"])
+@pytest.mark.parametrize(("copied", "over"), [("seed", "device"), ("device", "seed")])
+def test_seed_and_device_secret_cannot_be_swapped(copied: str, over: str, passphrase: str | None, folder: Path) -> None:
+    make(folder, passphrase)
+    shutil.copy(folder / "keys" / f"{copied}.json", folder / "keys" / f"{over}.json")
     with pytest.raises(SealDamaged, match="another secret"):
-        Keyring.load(folder)
+        Keyring.load(folder, passphrase).words(passphrase)
+
+
+@pytest.mark.parametrize("passphrase", [None, PASSPHRASE], ids=["plain", "sealed"])
+@pytest.mark.parametrize("name", ["identity.json", "keys/device.json", "keys/seed.json"])
+def test_a_file_that_is_cut_short_anywhere_is_damaged(name: str, passphrase: str | None, folder: Path) -> None:
+    made = make(folder, passphrase)
+
+    def read() -> object:
+        return made.words(passphrase) if "seed" in name else Keyring.public(folder)
+
+    whole = (folder / name).read_bytes()
+    for length in range(0, len(whole.rstrip()), CUT_EVERY):
+        (folder / name).write_bytes(whole[:length])
+        with pytest.raises((IdentityDamaged, SealDamaged), match="restore"):
+            read()
 
 
 def test_a_wrong_clock_does_not_lock_its_owner_out(folder: Path) -> None:
