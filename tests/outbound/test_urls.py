@@ -119,7 +119,7 @@ def test_every_refusal_of_a_text_or_an_address_is_in_the_corpus() -> None:
     assert refusals - told_elsewhere <= {expected for _, expected in CORPUS}
 
 
-@pytest.mark.parametrize("text", [text for text, expected in CORPUS if not expected.startswith("http")])
+@pytest.mark.parametrize("text", [text for text, expected in CORPUS if "://" not in expected])
 def test_a_refusal_is_one_sentence_with_what_to_do_and_without_what_was_typed(text: str) -> None:
     with pytest.raises(CrowError) as refused:
         url = parse(text)
