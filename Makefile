@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
+BENCH_PEERS := $(VENV)/.bench-peers
 DEMO := demo-data
 SCALE ?= 10
+SIZE ?= short
 PORT ?= 3001
 
 .PHONY: setup run test check bench campaign demo-data clean
@@ -37,8 +39,12 @@ check: $(READY)
 campaign: $(READY) $(PEERS)
 	$(BIN)/python -m tests.campaign $(SCALE)
 
-bench: $(READY)
-	$(BIN)/python -m bench
+$(BENCH_PEERS): bench/peers.sh bench/peers/package-lock.json $(READY)
+	@bench/peers.sh
+	@touch $(BENCH_PEERS)
+
+bench: $(READY) $(PEERS) $(BENCH_PEERS)
+	$(BIN)/python -m bench --size $(SIZE) $(NAMES)
 
 demo-data: $(READY)
 	$(BIN)/python -m bench.demo_data $(DEMO)
@@ -47,4 +53,4 @@ demo-data: $(READY)
 	@echo "Try: $(BIN)/crow search --home $(DEMO)/home text editor"
 
 clean:
-	rm -rf $(VENV) $(DEMO) tests/interop/node_modules tests/nest/node_modules tests/nest/shots .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) tests/interop/node_modules tests/nest/node_modules bench/peers/node_modules tests/nest/shots .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,21 +1,49 @@
-"""`python -m bench`: everything that is measured, as one table."""
+"""`python -m bench [NAME…] [--size short]`: what is measured, as tables; all of it if nothing is named."""
 
 from __future__ import annotations
 
-from bench import calls, catch_up, feed, imports, nest, writes
-from bench.figures import show
-from bench.world import installation
+import argparse
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, replace
+
+from bench import calls, catch_up, feed, idle, imports, live, nest, search, starts, tool_writes, writes
+from bench.figures import Figure, show
+from bench.size import SIZES, Size
+
+Bench = Callable[[Size], Iterable[Figure]]
+BENCHES: dict[str, tuple[str, Bench]] = {
+    "feed": ("The feed beside npm's hypercore", feed.measure),
+    "catch-up": ("Catching up, beside npm's hypercore and PouchDB", catch_up.measure),
+    "writes": ("Writes by the door", writes.measure),
+    "tool-writes": ("Writes by the MCP tool", tool_writes.measure),
+    "imports": ("Import", imports.measure),
+    "live": ("Live sync, beside PouchDB", live.measure),
+    "search": ("Search", search.measure),
+    "calls": ("Searches over HTTP", calls.measure),
+    "idle": ("A gateway that idles", idle.measure),
+    "starts": ("Start", starts.measure),
+    "nest": (f"Pages of the Nest with {nest.FULL}", nest.measure),
+}
+COUNTS = tuple(field.name for field in fields(Size))
 
 
-def main() -> None:
-    show("Writes", writes.measure())
-    show("The feed beside npm's hypercore", feed.measure())
-    with installation() as home:
-        show("Import", imports.measure(home))
-        show("Calls over HTTP", calls.measure(home))
-    show("Sync", catch_up.measure())
-    kept = f"{nest.CONFLICTS} conflicts, {nest.INSTANCES} instances, {nest.CALLS:,} calls"
-    show(f"Pages of the Nest with {kept}", nest.measure())
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Crow beside others, in one run.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}; all if none is named")
+    parser.add_argument("--size", choices=SIZES, default="short", help="short takes ten minutes, full an hour")
+    parser.add_argument("--set", action="append", default=[], metavar="COUNT=N", help=f"of {', '.join(COUNTS)}")
+    asked = parser.parse_args(words)
+    if unknown := set(asked.names) - set(BENCHES):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
+    size = SIZES[asked.size]
+    for name, _, number in (each.partition("=") for each in asked.set):
+        if name not in COUNTS or not number.isdecimal():
+            parser.error(f"{name} is not a count and a number; there are {', '.join(COUNTS)}")
+        size = replace(size, **{name: int(number)})
+    for name in asked.names or BENCHES:
+        title, measure = BENCHES[name]
+        show(title, measure(size))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -12,10 +12,10 @@ import argparse
 import json
 import random
 import shutil
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,13 +25,14 @@ from playhouse.apsw_ext import APSWDatabase
 from rich.progress import track
 
 from bench.demo_data import MISSING, memories
-from bench.figures import Figure, percentile, show
+from bench.figures import Figure, below, measured, percentile, show
 from bench.queries import QUERIES
+from bench.size import SIZES, Size
 from crow_plugins.memories.schema import MIGRATIONS
 from crow_plugins.memories.search import Filters, search
 
 ROWS, ROUNDS, LIMIT, BATCH = 60_000, 5, 10, 1000
-FLOOR_MS, LARGE_FLOOR_MS, LARGE_ROWS = 10.0, 50.0, 500_000  # the p95 that a search may take, up to so many rows
+FEW_ROWS, FEW, MANY = 100_000, below(10), below(50, 15)  # milliseconds of the p95, up to so many rows and beyond
 SEED = 7
 NO_FILTERS = Filters()
 FILTERS = (Filters(category="games"), Filters(tag="Debian Python Team"), Filters(min_importance=7))
@@ -39,18 +40,15 @@ PRAGMAS = {"journal_mode": "WAL", "synchronous": "OFF", "cache_size": -16 * 1024
 COLUMNS = ("id", "content", "category", "importance", "tags", "origin_instance", "created_at", "updated_at")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure searches over Debian's package descriptions.")
-    parser.add_argument("--rows", type=int, default=ROWS, help=f"how many memories to search (default {ROWS:,})")
-    rows = parser.parse_args().rows
-    if shutil.which("apt-cache") is None:
-        sys.exit(MISSING)
-    packages = list(memories())
-    if not packages or rows < 1:
-        sys.exit("there is nothing to search; run apt-get update, and ask for one row or more")
+def measure(size: Size) -> Iterator[Figure]:
+    """A line for each kind of query, one for common words under filters, and one for all together."""
+    packages = list(memories()) if shutil.which("apt-cache") else []
+    if not packages:
+        yield Figure("no text to search", MISSING)
+        return
     with TemporaryDirectory(prefix="crow-bench-") as folder:
-        db = built(Path(folder) / "memories.db", many(packages, rows), rows)
-        show(f"Searches over {rows:,} memories", measure(db, rows))
+        db = built(Path(folder) / "memories.db", many(packages, size.searched), size.searched)
+        yield from _figures(db, size.searched)
         db.close()
 
 
@@ -85,21 +83,18 @@ def built(path: Path, all_memories: Iterator[dict[str, object]], rows: int) -> D
     return db
 
 
-def measure(db: Database, rows: int) -> list[Figure]:
-    """A line for each kind of query, one for common words under filters, and one for all together."""
-    figures, every = [], []
-    for kind, queries in QUERIES.items():
-        times = [milliseconds(db, query, NO_FILTERS) for _ in range(ROUNDS) for query in queries]
-        figures.append(line(kind, times))
-        every += times
-    filtered = [
-        milliseconds(db, query, filters)
-        for _ in range(ROUNDS)
-        for query in QUERIES["common words"]
-        for filters in FILTERS
-    ]
-    floor = LARGE_FLOOR_MS if rows >= LARGE_ROWS else FLOOR_MS
-    return [*figures, line("common words, filtered", filtered), line("all", every + filtered, floor)]
+def _figures(db: Database, rows: int) -> Iterator[Figure]:
+    kinds = {kind: [(query, NO_FILTERS) for query in queries] for kind, queries in QUERIES.items()}
+    kinds["common words, filtered"] = [(query, filters) for query in QUERIES["common words"] for filters in FILTERS]
+    rounds: list[list[float]] = [[] for _ in range(ROUNDS)]
+    for kind, asked in kinds.items():
+        times = [[milliseconds(db, query, filters) for query, filters in asked] for _ in range(ROUNDS)]
+        yield measured(f"{kind}, p95", [percentile(each, 0.95) for each in times], "ms")
+        for every, each in zip(rounds, times, strict=True):
+            every += each
+    yield measured("all, p50", [percentile(each, 0.5) for each in rounds], "ms")
+    p95, limits = [percentile(each, 0.95) for each in rounds], FEW if rows <= FEW_ROWS else MANY
+    yield measured(f"search of {rows:,} memories, p95", p95, "ms", limits)
 
 
 def milliseconds(db: Database, query: str, filters: Filters) -> float:
@@ -108,10 +103,11 @@ def milliseconds(db: Database, query: str, filters: Filters) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def line(name: str, times: Sequence[float], floor: float | None = None) -> Figure:
-    p95 = percentile(times, 0.95)
-    value = f"p50 {percentile(times, 0.5):.1f} ms, p95 {p95:.1f} ms, max {max(times):.1f} ms"
-    return Figure(name, value, f"p95 {floor:.0f} ms" if floor else "", None if floor is None else p95 < floor)
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure searches over Debian's package descriptions.")
+    parser.add_argument("--rows", type=int, default=ROWS, help=f"how many memories to search (default {ROWS:,})")
+    rows = parser.parse_args().rows
+    show(f"Searches over {rows:,} memories", measure(replace(SIZES["short"], searched=rows)))
 
 
 if __name__ == "__main__":

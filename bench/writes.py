@@ -7,7 +7,6 @@ run in turns, so that a disk that is slow for a while is slow for all.
 
 from __future__ import annotations
 
-import statistics
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,13 +16,14 @@ from pathlib import Path
 import peewee
 from playhouse.apsw_ext import APSWDatabase
 
-from bench.figures import Figure
+from bench.figures import Figure, at_least, measured
+from bench.size import Size
 from bench.world import opened
 from crow_plugins.memories.memories import Memories
 from crow_plugins.memories.schema import MIGRATIONS
 
-ROUNDS, WRITES_A_ROUND = 20, 100
-FLOOR = 0.7
+ROUNDS = 20
+LIMITS = at_least(0.7, 0.9)
 TEXT = "The quarterly figures are in the shared folder, and the auditor comes on the third Thursday of the month. " * 3
 
 
@@ -64,14 +64,7 @@ def bare_inserts(path: Path, script: str | None = None) -> Iterator[Callable[[in
         yield insert
 
 
-def seconds(write: Callable[[int], object], start: int) -> float:
-    began = time.perf_counter()
-    for number in range(start, start + WRITES_A_ROUND):
-        write(number)
-    return time.perf_counter() - began
-
-
-def measure() -> list[Figure]:
+def measure(size: Size) -> Iterator[Figure]:
     with opened() as host:
         folder, memories = host.home.folder, Memories(host.hook.handle("memories"))
 
@@ -80,19 +73,19 @@ def measure() -> list[Figure]:
 
         with bare_inserts(folder / "bare.db") as bare, bare_inserts(folder / "same.db", MIGRATIONS[0]) as same:
             rounds = [
-                [seconds(write, number * WRITES_A_ROUND) for write in (bare, same, store)] for number in range(ROUNDS)
+                [_rate(write, number * size.writes, size.writes) for write in (bare, same, store)]
+                for number in range(ROUNDS)
             ]
     names = ("bare insert", "bare insert into the same, searchable table", "write through the door")
-    rates = [WRITES_A_ROUND / statistics.median(times) for times in zip(*rounds, strict=True)]
-    figures = [Figure(name, f"{rate:,.0f} rows/s") for name, rate in zip(names, rates, strict=True)]
-    return [
-        *figures,
-        _ratio("door against a bare insert into the same table", [same / door for _, same, door in rounds], FLOOR),
-        _ratio("door against a bare insert into a plain table", [bare / door for bare, _, door in rounds]),
-    ]
+    for name, rates in zip(names, zip(*rounds, strict=True), strict=True):
+        yield measured(name, rates, "rows/s")
+    ratios = [door / same for _, same, door in rounds]
+    yield measured("door against a bare insert into the same table", ratios, "×", LIMITS)
+    yield measured("door against a bare insert into a plain table", [door / bare for bare, _, door in rounds], "×")
 
 
-def _ratio(name: str, ratios: list[float], floor: float | None = None) -> Figure:
-    ratio = statistics.median(ratios)
-    value = f"{ratio:.2f} × ({min(ratios):.2f} to {max(ratios):.2f})"
-    return Figure(name, value, f"{floor} ×" if floor else "", None if floor is None else ratio >= floor)
+def _rate(write: Callable[[int], object], start: int, count: int) -> float:
+    began = time.perf_counter()
+    for number in range(start, start + count):
+        write(number)
+    return count / (time.perf_counter() - began)
