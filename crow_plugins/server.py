@@ -19,6 +19,7 @@ from fastmcp.prompts.base import Prompt
 from fastmcp.resources.base import Resource
 from fastmcp.resources.template import ResourceTemplate
 from fastmcp.server.dependencies import get_access_token
+from fastmcp.server.providers import FastMCPProvider, Provider
 from fastmcp.server.transforms import (
     GetPromptNext,
     GetResourceNext,
@@ -76,12 +77,15 @@ def build_server(host: Host) -> FastMCP:
 def _mount_parts(server: FastMCP, host: Host) -> None:
     parts = [("host", host_tools(host)), *host.contributions("register_server", FastMCP)]
     tools: dict[str, tuple[str, Tool]] = {}
+    providers: dict[str, Provider] = {}
     for owner, part in parts:
         await_in_thread(answer_errors(part))
-        _take_names(tools, owner, part)
+        taken, provider = _take_names(tools, owner, part), FastMCPProvider(part)
+        providers |= dict.fromkeys(taken, provider)
         part.add_transform(Gate(lambda owner=owner: owner == "host" or host.is_enabled(owner)))  # type: ignore[misc]
         part._mask_error_details = True
-        server.mount(part)
+        server.add_provider(provider)
+    server.add_transform(Directory(providers))
     if all(part.providers == [part.local_provider] for _, part in parts):  # else there are more tools than these
         _tell_schemas(server, {name: tool.parameters for name, (_, tool) in tools.items()})
 
@@ -113,11 +117,13 @@ def _add_routes(server: FastMCP, host: Host) -> None:
     ]
 
 
-def _take_names(tools: dict[str, tuple[str, Tool]], owner: str, part: FastMCP) -> None:
-    for tool in await_in_thread(part.local_provider.list_tools()):
+def _take_names(tools: dict[str, tuple[str, Tool]], owner: str, part: FastMCP) -> list[str]:
+    taken = await_in_thread(part.local_provider.list_tools())
+    for tool in taken:
         if tool.name in tools:
             raise BadPlugin(owner, f"the tool {tool.name} is one of {tools[tool.name][0]} already")
         tools[tool.name] = (owner, tool)
+    return [tool.name for tool in taken]
 
 
 def await_in_thread(work: Coroutine[Any, Any, Result]) -> Result:
@@ -130,6 +136,18 @@ def await_in_thread(work: Coroutine[Any, Any, Result]) -> Result:
     thread.start()
     thread.join()
     return results[0]
+
+
+class Directory(Transform):
+    """Knows whose each tool is: a server would else ask all its parts for it, several times a call."""
+
+    def __init__(self, providers: Mapping[str, Provider]) -> None:
+        self._providers = providers
+
+    async def get_tool(self, name: str, call_next: GetToolNext, *, version: VersionSpec | None = None) -> Tool | None:
+        provider = self._providers.get(name)
+        found = None if provider is None else await provider.get_tool(name, version)
+        return found or await call_next(name, version=version)
 
 
 class Gate(Transform):
