@@ -65,7 +65,12 @@ class Pool(PooledDatabase, APSWDatabase):  # type: ignore[misc]  # playhouse has
 
 def is_out_of_service(error: BaseException) -> bool:
     """Whether it is the disk, the file or another process that failed, and not what was asked of the database."""
-    return isinstance(error, OUT_OF_SERVICE) or isinstance(error.__cause__ or error.__context__, OUT_OF_SERVICE)
+    found: BaseException | None = error
+    while found is not None:  # a savepoint may have gone with it, and its rollback failed over that
+        if isinstance(found, (StoreUnavailable, *OUT_OF_SERVICE)):
+            return True
+        found = found.__cause__ or found.__context__
+    return False
 
 
 def refuse_event_loop() -> None:
@@ -128,6 +133,9 @@ class Connections:
         """The writing connection, inside `BEGIN IMMEDIATE`: another process waits here, not in the middle."""
         with self.in_service(), self.writer.connection_context(), self.writer.atomic("immediate"):
             yield self.writer
+            # SQLite ends a transaction by itself when the disk is full, and peewee's commit then says nothing.
+            if self.writer.connection().getautocommit():
+                raise StoreUnavailable(self.path, "the disk is full or failing, so nothing was written")
 
     @contextmanager
     def in_service(self) -> Iterator[None]:

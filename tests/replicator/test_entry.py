@@ -101,8 +101,10 @@ def test_an_entry_at_the_limit_is_written_and_read_and_one_byte_more_is_refused(
     assert read(rescued(at_limit, SWAN, 1)).original == at_limit
     with pytest.raises(EntryTooLarge, match="needs more than 256 KiB"):
         written(change(data={"content": "x" * (room + 1)}))
-    with pytest.raises(Malformed):
-        read(at_limit.replace(b'"xx', b'"xxx', 1))
+    one_more = at_limit.replace(b'"xx', b'"xxx', 1)
+    for block in (one_more, rescued(one_more, SWAN, 1)):
+        with pytest.raises(Malformed):
+            read(block)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +138,8 @@ def test_an_entry_at_the_limit_is_written_and_read_and_one_byte_more_is_refused(
         altered(vv={"somebody": 1}),
         altered(vv={OTHER: "40"}),
         altered(open=[]),
+        altered(open=5),
+        altered(open=[["somebody", 1]]),
         altered(open=[[OTHER]]),
         altered(open=[[OTHER, True]]),
         altered(open={OTHER: 1}),
@@ -151,6 +155,7 @@ def test_an_entry_at_the_limit_is_written_and_read_and_one_byte_more_is_refused(
         b'{"type":"rescued","entry":"\\ud800","instance_id":"%b","timestamp":1,"v":1}' % SWAN.encode(),
         as_block({"type": "rescued", "entry": written(change()).decode(), "instance_id": SWAN, "v": 1}),
         rescued(rescued(written(change()), SWAN, 1), SWAN, 1),
+        rescued(written(change()), "swan", 1),
     ],
     ids=repr,
 )

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from crow_hooks import Resolution
+from crow_hooks import Entry, Resolution
+from crow_plugins.store import StoreUnavailable, WriteTransaction
 from tests.replicator.chain import ROW, carry, chain, exchange
 
 OTHER_ROW = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb"
@@ -114,4 +115,42 @@ def test_a_parked_entry_does_not_stand_in_the_way_of_others_even_of_its_row(tmp_
         assert swan.text() == "two"
         with swan.store.transaction() as transaction:
             assert swan.intake.retry_parked(transaction).applied == 1
+        assert grackle.things() == swan.things()
+
+
+def test_an_entry_that_its_table_cannot_take_is_parked_alone_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
+
+        def show(entry: Entry, transaction: WriteTransaction) -> bool:
+            if entry.data["text"] == "bad":
+                transaction.db.execute_sql("INSERT INTO things (id, text) VALUES (?, 'half')", (entry.row_id,))
+                raise RuntimeError("a plugin that cannot")
+            return False
+
+        swan.listener.show = show  # type: ignore[method-assign]
+        grackle.write("before")
+        grackle.write("bad", OTHER_ROW)
+        grackle.write("after")
+        carry(grackle, swan, apply=False)
+        outcome = swan.take(grackle, careful=True)
+        assert (outcome.applied, outcome.parked) == (2, [(1, "failed")])
+        assert (swan.text(), swan.text(OTHER_ROW)) == ("after", None)
+        assert swan.rows("SELECT row_id FROM row_versions") == [(ROW,)]
+        del swan.listener.show
+        with swan.store.transaction() as transaction:
+            assert swan.intake.retry_parked(transaction).applied == 1
+        assert grackle.things() == swan.things()
+
+
+def test_a_disk_that_is_full_parks_nothing_and_what_it_kept_out_comes_when_there_is_room(tmp_path: Path) -> None:
+    with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
+        for number in range(40):
+            grackle.write("x" * 900, f"{number:08d}-0000-4000-8000-000000000000")
+        carry(grackle, swan, apply=False)
+        swan.fill()
+        with pytest.raises(StoreUnavailable):
+            swan.take(grackle, careful=True)
+        assert swan.rows("SELECT * FROM parked_entries") == swan.rows("SELECT * FROM sync_state") == []
+        swan.fill(room=True)
+        assert swan.take(grackle, careful=True).applied == 40
         assert grackle.things() == swan.things()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import peewee
 import pytest
 
 from crow_hooks import ConflictOpen, Invalid, NotFound, Version, WrongThread
@@ -155,6 +157,19 @@ def damage(file: Path, first_page: int) -> None:
     content = file.read_bytes()
     intact = content[: (first_page - 1) * 4096]
     file.write_bytes(intact + b"\xff" * (len(content) - len(intact)))
+
+
+def test_a_write_that_a_full_disk_ended_is_not_taken_for_a_commit_whoever_overlooks_the_error(world: World) -> None:
+    world.write("before")
+    world.fill()
+    with pytest.raises(StoreUnavailable, match="nothing was written"), world.store.transaction() as transaction:
+        transaction.db.execute_sql("UPDATE things SET text = 'gone'")
+        with contextlib.suppress(peewee.OperationalError):
+            transaction.db.execute_sql("INSERT INTO things (id, text) VALUES ('more', ?)", ("x" * 100_000,))
+    assert world.rows("SELECT text FROM things") == [("before",)]
+    world.fill(room=True)
+    world.write("after")
+    assert world.text() == "after"
 
 
 def test_a_damaged_file_is_one_sentence_when_it_is_opened_and_when_it_is_read(tmp_path: Path) -> None:

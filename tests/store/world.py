@@ -95,6 +95,13 @@ class World:
         with self.store.read() as db:
             return list(db.execute_sql(sql, values).fetchall())
 
+    def fill(self, *, room: bool = False) -> None:
+        """As if the disk were full: let the database have no page more than it has. With `room`, as ever again."""
+        writer = self.store._connections.writer
+        with writer.connection_context():
+            pages = (1 << 30) if room else writer.execute_sql("PRAGMA page_count").fetchone()[0]
+            writer.execute_sql(f"PRAGMA max_page_count = {pages}")
+
     def lamport(self) -> object:
         return self.rows("SELECT lamport FROM clock")[0][0]
 

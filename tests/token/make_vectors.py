@@ -84,6 +84,7 @@ def headers() -> list[Vector]:
 
 
 def encodings() -> list[Vector]:
+    long = encoded(b'{"kid":"%s","typ":"crow-fed+jwt"}' % (b"x" * 1024))
     tampered = SIGNATURE[:-1] + ("A" if SIGNATURE[-1] != "A" else "Q")
     bad = {
         "padding": f"{HEADER}.{CLAIMS}.{SIGNATURE}==",
@@ -111,6 +112,7 @@ def encodings() -> list[Vector]:
         vector("two spaces", "not_ours", f"Bearer  {GOOD}"),
         vector("no header", "not_ours", []),
         vector("an assistant's token", "not_ours", "Bearer crow_abc"),
+        vector("a header longer than any token", "not_ours", bearer(f"{long}.{CLAIMS}.{SIGNATURE}")),
         vector("padding in the header", "not_ours", bearer(f"{HEADER}=.{CLAIMS}.{SIGNATURE}")),
     ]
 
@@ -128,6 +130,8 @@ def claims() -> list[Vector]:
         "jti short": {"jti": encoded(b"\0" * 15)},
         "jti long": {"jti": encoded(b"\0" * 17)},
         "jti with stray bits": {"jti": encoded(JTI)[:-1] + "x"},
+        "jti a number": {"jti": 5},
+        "bsh a list": {"bsh": [encoded(b"\0" * 32)]},
         "bsh short": {"bsh": encoded(b"\0" * 31)},
         "htm in small letters": {"htm": "post"},
         "htm empty": {"htm": ""},
@@ -136,6 +140,10 @@ def claims() -> list[Vector]:
         "scp twice": {"scp": ["read", "read"]},
         "scp in another order": {"scp": ["write", "read"]},
         "scp of numbers": {"scp": [1]},
+        "scp an object": {"scp": {"read": 1}},
+        "scp a number": {"scp": 1},
+        "scp in capitals": {"scp": ["READ"]},
+        "scp with a space": {"scp": ["read write"]},
         "scp too many": {"scp": list("abcdefghi")},
         "iss another": {"iss": SWAN},
     }

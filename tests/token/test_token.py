@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ import pytest
 
 from crow_plugins import token
 from crow_plugins.token import BadProof, TokenError
-from tests.token.make_vectors import FOLDER, files, text_of
+from tests.token.make_vectors import FOLDER, encoded, files, text_of
 from tests.token.world import BODY, GRACKLE, JTI, KEYS, NOW, SWAN, accept, mint, signer
 
-MUTANTS, SEED = 100_000, 20_260
+MUTANTS, SEED = int(os.environ.get("CROW_TOKEN_MUTANTS", "100000")), 20_260
 ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ {"\x00'
 
 
@@ -92,6 +93,22 @@ def test_nothing_in_the_claims_is_parsed_before_the_signature_is_good() -> None:
     header, _, signature = mint().split(".")
     with pytest.raises(token.InvalidToken):
         accept(f"Bearer {header}.{'A' * 100}.{signature}".encode())
+
+
+@pytest.mark.parametrize("kid", [token.kid_of(b"x")[:-2], token.kid_of(b"x") + "AA", ""])
+def test_a_key_is_named_by_sixteen_bytes(kid: str) -> None:
+    """Refused before anybody is looked up by it."""
+    header = b'{"alg":"Ed25519","kid":"%s","typ":"crow-fed+jwt"}' % kid.encode()
+    with pytest.raises(token.InvalidToken):
+        token.parts([f"Bearer {encoded(header)}.{'.'.join(mint().split('.')[1:])}".encode()])
+
+
+def test_a_token_that_names_another_key_than_signed_it_is_refused_by_whoever_holds_that_key() -> None:
+    named = mint(instance_key=KEYS[SWAN].instance.public_key)  # and signed by grackle
+    unverified = token.parts([f"Bearer {named}".encode()])
+    assert unverified is not None
+    with pytest.raises(token.InvalidToken):
+        unverified.verified(KEYS[GRACKLE].instance.public_key, GRACKLE)
 
 
 def mutant(chance: random.Random, good: str, other: str) -> str:
