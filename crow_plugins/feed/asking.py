@@ -55,9 +55,8 @@ class Asking:
             self.seqs.add(wanted.block.index)
         return Request(self.last, fork, wanted)
 
-    def ask_blocks(self, feed: Feed, seqs: Sequence[int]) -> list[Request]:
-        """Each with the path that leads to what is held or on its way."""
-        fork = feed.head.fork
+    def ask_blocks(self, feed: Feed, fork: int, seqs: Sequence[int]) -> list[Request]:
+        """Each with the path that leads to what is held or on its way; `fork` is the peer's."""
         paths = feed.paths_wanted(seqs, self.promised)
         return [self.ask(fork, ProofRequest(block=BlockRequest(seq, levels))) for seq, levels in paths]
 

@@ -27,7 +27,7 @@ from crow_plugins.feed.errors import (
     Unanchored,
 )
 from crow_plugins.feed.hashing import Node
-from crow_plugins.feed.head import Head
+from crow_plugins.feed.head import Head, Prefix
 from crow_plugins.feed.limits import (
     APPEND_BLOCKS_MAX,
     BLOCK_BYTES_MAX,
@@ -62,10 +62,16 @@ class Received:
 class Feed:
     """One feed over one storage. Give the manifest if it is known; a copy learns it from a peer."""
 
-    def __init__(self, key: bytes, storage: Storage, encoded_manifest: bytes | None = None) -> None:
-        """`key` is the feed's 32 bytes. Raises `BadManifest` if a manifest, given or stored, is not of this key."""
+    def __init__(
+        self, key: bytes, storage: Storage, encoded_manifest: bytes | None = None, prefix: Prefix | None = None
+    ) -> None:
+        """`key` is the feed's 32 bytes; `prefix` is what it must begin with, if that is decided.
+
+        Raises `BadManifest` if a manifest, given or stored, is not of this key.
+        """
         self.key = encoding.fixed32(key)
         self.storage = storage
+        self.prefix = prefix
         self._authority: Authority | None = None
         self._tree: tuple[Head, Tree] | None = None
         if encoded_manifest is not None:
@@ -112,6 +118,14 @@ class Feed:
         self.tree()
         if head.signature:
             self._known_authority(None).verify(head.signature, head.tree_hash, head.length, head.fork)
+
+    @property
+    def begins_right(self) -> bool | None:
+        """Whether it begins as it must; None while too little of it is here to tell."""
+        if self.prefix is None:
+            return True
+        tree = self._tree_at(self.prefix.length) if self.prefix.length <= self.head.length else None
+        return None if tree is None else tree.hash == self.prefix.tree_hash
 
     def tree_hash(self, length: int) -> bytes:
         """What was signed, or would have been, at an earlier length. Raises `NotHeld`."""
@@ -274,11 +288,33 @@ class Feed:
 
         The answer asks for hashes until the last common block is found, and then has the batch.
         """
-        head = self.head
-        if proof.fork <= head.fork:
+        if proof.fork <= self.head.fork:
             raise OutOfDate
+        return self._moved_to(proof)
+
+    def shows_prefix(self, proof: Proof) -> bool:
+        """Whether a proof from nothing to the prefix's length is one of the branch that begins with it."""
+        upgrade, prefix = proof.upgrade, self.prefix
+        if upgrade is None or prefix is None or (upgrade.start, upgrade.length) != (0, prefix.length):
+            return False
+        return hashing.tree_hash(upgrade.nodes) == prefix.tree_hash
+
+    def take_prefix(self, proof: Proof) -> Reorganisation:
+        """Go to the branch that begins as it must, at whatever fork; `proof` is one that `shows_prefix`.
+
+        The same as `reorganise` otherwise.
+        """
+        if self.begins_right or proof.upgrade is None:
+            raise OutOfDate
+        trusted = {node.index for node in proof.upgrade.nodes}  # with their sizes, and so are those beside them
+        beside = [node for node in proof.upgrade.additional_nodes if flat_tree.sibling(node.index) in trusted]
+        return self._moved_to(proof, kept=[*proof.upgrade.nodes, *beside])
+
+    def _moved_to(self, proof: Proof, kept: Sequence[Node] = ()) -> Reorganisation:
+        """`kept` are nodes of the proof that are trusted whoever signed it."""
+        head = self.head
         if proof.upgrade is None:
-            raise BadProof("a higher fork without a signed head")
+            raise BadProof("another branch without a signed head")
         encoded = self._manifest_received(proof)
         _check_block(proof.block)
         walked = checking.walk(proof)
@@ -286,7 +322,7 @@ class Feed:
         if not grown.used:
             raise BadProof("a node that is not in the new tree")
         new_head = self._signed_by_the_writer(proof, grown.tree, encoded)
-        nodes = [*(walked.nodes if walked else ()), *grown.nodes]
+        nodes = [*kept, *(walked.nodes if walked else ()), *grown.nodes]
         base = Batch(head, {}, nodes, new_head, manifest=encoded)
         return Reorganisation(base, grown.tree.roots, self.storage)
 

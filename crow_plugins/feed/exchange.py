@@ -23,6 +23,7 @@ from crow_plugins.feed.claims import Claims
 from crow_plugins.feed.conflict import Conflict, from_nothing
 from crow_plugins.feed.core import Feed
 from crow_plugins.feed.errors import BadProof, BadSignature, NotHeld, OutOfDate, OverLimit
+from crow_plugins.feed.head import Prefix
 from crow_plugins.feed.limits import (
     ANSWER_BYTES_MAX,
     BITFIELD_WORDS_MAX,
@@ -104,6 +105,7 @@ class Peer:
     claims: Claims = field(default_factory=Claims)
     wanted: set[int] = field(default_factory=set)  # segments that it was asked about
     refused: bool = False  # to give the head that it says it has; until it says something else
+    begins_right: bool = False  # of a feed whose prefix is decided: the peer has shown that its copy begins with it
 
 
 class Exchange:
@@ -121,7 +123,8 @@ class Exchange:
         self._said_contiguous = 0
         self._probed: tuple[int, int] | None = None
         self._must_compare = False  # a longer head did not fit: a false proof, or the head of another branch
-        self._fork: int | None = None  # at which all of this stands
+        self._at: tuple[int, Prefix | None, bool | None] | None = None  # all of this is of that branch
+        self._moved = False  # to another branch that may be of the same fork
         self._frozen = False
         self._window = REQUESTS_AT_FIRST_MAX  # grows with what comes
 
@@ -188,13 +191,16 @@ class Exchange:
         return self._state(feed) + say, events
 
     def _look(self, feed: Feed) -> None:
-        """Begin anew where the feed has gone to another fork; that is what ends a freeze, too."""
-        fork = feed.head.fork
-        if self._fork not in (None, fork):
+        """Begin anew where the feed has gone to another branch; that is what ends a freeze, too."""
+        at = feed.head.fork, feed.prefix, feed.begins_right
+        if self._at is not None and self._at != at:
             self._asking.forget()
             self._probed, self._must_compare, self._frozen = None, False, False
             self._peer.refused = False
-        self._fork = fork
+            if feed.prefix is not None:  # it may be another branch of the same fork
+                self._moved, self._search = True, None
+                self._peer.begins_right &= self._at[1] == feed.prefix
+        self._at = at
 
     # ---- what came ------------------------------------------------------------------------------
 
@@ -261,11 +267,13 @@ class Exchange:
         if not messages:
             return False
         fork = feed.head.fork  # read once: it may cost a query
+        if self._peer.begins_right and feed.begins_right and self._peer.sync is not None:
+            fork = self._peer.sync.fork
         proofs = [proof for message in messages if (proof := self._block_asked_for(fork, message)) is not None]
         if not proofs:
             return False
         self._window = min(REQUESTS_IN_FLIGHT_MAX, self._window + len(proofs))
-        received = feed.receive_blocks(fork, [*self._asking.waiting, *proofs])
+        received = feed.receive_blocks(feed.head.fork, [*self._asking.waiting, *proofs])
         self._asking.wait(received.waiting)
         store(feed, received.batch)
         return True
@@ -281,6 +289,8 @@ class Exchange:
         asked, proof = self._asking.answered(message.request), message.proof
         if self._frozen and proof.fork <= feed.head.fork:
             return None
+        if feed.prefix is not None and asked is not None and asked.upgrade == UpgradeRequest(0, feed.prefix.length):
+            return self._prefix_came(feed, store, proof)
         if self._search is not None and proof.hash is not None and asked is not None:
             return self._searched(feed, store, proof)
         if proof.fork == feed.head.fork and _is_comparison(asked, proof, feed):
@@ -307,6 +317,17 @@ class Exchange:
             self._probed = batch.head.fork, batch.head.length
         return True
 
+    def _prefix_came(self, feed: Feed, store: Store, proof: Proof) -> bool:
+        """How the peer's copy begins. One that begins in another way is no fault of the peer."""
+        if not feed.shows_prefix(proof):
+            self._peer.refused = True
+            return False
+        self._peer.begins_right = True
+        if feed.begins_right:
+            return False
+        self._search = feed.take_prefix(proof)
+        return self._found(feed, store)
+
     def _searched(self, feed: Feed, store: Store, proof: Proof) -> bool:
         assert self._search is not None
         if not self._search.holds(feed.head, proof.fork):
@@ -328,6 +349,8 @@ class Exchange:
 
     def _compared(self, feed: Feed, proof: Proof) -> Conflict | None:
         """Whether the peer's feed and ours are one. Raises `BadProof` if it had failed before and they are."""
+        if feed.prefix is not None:
+            return None
         try:
             found = feed.conflict(proof)
         except (OutOfDate, NotHeld):
@@ -345,13 +368,33 @@ class Exchange:
         sync, head = self._peer.sync, feed.head
         if sync is None or not sync.uploading:
             return
-        if sync.fork > head.fork and not self._peer.refused:
+        if feed.prefix is not None:
+            yield from self._of_prefix(feed, feed.prefix, sync, share)
+        elif sync.fork > head.fork and not self._peer.refused:
             yield from self._follow(feed, sync)
         elif sync.fork == head.fork and not self._frozen:
             if not self._peer.refused:
                 yield from self._compare(feed, sync)
                 yield from self._upgrade(feed, sync)
             yield from self._blocks(feed, share)
+
+    def _of_prefix(self, feed: Feed, prefix: Prefix, sync: Sync, share: Share) -> Iterator[FeedMessage]:
+        """What a feed must begin with, from whoever begins with it, at any fork; nothing beyond it is wanted.
+
+        A peer whose copy is shorter can prove nothing yet: ours may go on with it as long as nothing is proven here.
+        """
+        begins_right = feed.begins_right
+        if sync.length < prefix.length:
+            if begins_right is None and sync.fork == feed.head.fork and not self._peer.refused:
+                yield from self._upgrade(feed, sync)
+                yield from self._blocks(feed, share)
+        elif begins_right and self._peer.begins_right:
+            yield from self._blocks(feed, share, sync.fork, prefix.length)
+        elif not self._peer.refused and not self._asking.asks_for_head:
+            searched = self._search.request if self._search is not None else None
+            upgrade = UpgradeRequest(0, prefix.length) if searched is None else None
+            manifest = upgrade is not None and feed.manifest is None and sync.has_manifest
+            yield self._asking.ask(sync.fork, ProofRequest(hash=searched, upgrade=upgrade, manifest=manifest))
 
     def _follow(self, feed: Feed, sync: Sync) -> Iterator[Request]:
         if self._search is not None and not self._search.holds(feed.head, sync.fork):
@@ -386,18 +429,24 @@ class Exchange:
         manifest = feed.manifest is None and sync.has_manifest
         yield self._asking.ask(head.fork, ProofRequest(block=block, upgrade=upgrade, manifest=manifest))
 
-    def _blocks(self, feed: Feed, share: Share) -> Iterator[FeedMessage]:
-        """Blocks that the peer holds and we do not, the lowest first, as many as the link takes."""
+    def _blocks(
+        self, feed: Feed, share: Share, fork: int | None = None, end: int | None = None
+    ) -> Iterator[FeedMessage]:
+        """Blocks that the peer holds and we do not, the lowest first, as many as the link takes.
+
+        They are of our own fork, and up to our length, where no other ones are given.
+        """
         head, held = feed.head, feed.storage.held()
-        if held.contiguous >= head.length:
+        end = head.length if end is None else end
+        if held.contiguous >= end:
             return
-        yield from self._wants(max(held.contiguous, self._peer.claims.reach), head.length)
+        yield from self._wants(max(held.contiguous, self._peer.claims.reach), end)
         mean = head.byte_length // head.length + 1
         room = max(1, min(share.requests, self._window, share.request_bytes // mean)) - len(self._asking.open)
         if room > 0:
             known = self._asking.seqs | {block.index for block in self._asking.waiting}
-            lacking = (seq for seq in self._peer.claims.lacking(held, head.length) if seq not in known)
-            yield from self._asking.ask_blocks(feed, list(islice(lacking, room)))
+            lacking = (seq for seq in self._peer.claims.lacking(held, end) if seq not in known)
+            yield from self._asking.ask_blocks(feed, head.fork if fork is None else fork, list(islice(lacking, room)))
 
     def _wants(self, start: int, end: int) -> Iterator[Want]:
         """Ask a peer with gaps which blocks it has, one stretch after another: unasked it does not tell."""
@@ -425,11 +474,16 @@ class Exchange:
         )
         if self._said is not None and self._said.uploading != state.uploading:
             self._said_contiguous = 0
-        if self._said is not None and (self._said.fork != state.fork or state.length < self._said.length):
-            length = max(0, self._said_contiguous - head.length)
+        if self._said is not None and (
+            self._moved or self._said.fork != state.fork or state.length < self._said.length
+        ):
+            start = feed.storage.held().contiguous if self._moved else head.length
+            length = max(0, self._said_contiguous - start)
             if length and self.upload:
-                say.append(Range(head.length, length, drop=True))
+                say.append(Range(start, length, drop=True))
             self._said_contiguous = 0
+            self._said = None if self._moved else self._said
+        self._moved = False
         if state != self._said:
             say.append(state)
             self._said = state

@@ -24,6 +24,17 @@ class Head:
     signature: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """The first `length` blocks of a feed, one or more, by the hash of their tree: what it must begin with.
+
+    It is decided by somebody else than the feed's writer, who may have signed several beginnings.
+    """
+
+    length: int
+    tree_hash: bytes
+
+
 EMPTY = Head(0, 0, 0, EMPTY_TREE_HASH, b"")  # what nobody has appended to: there is nothing to sign
 
 

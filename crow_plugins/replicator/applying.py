@@ -17,6 +17,7 @@ import peewee
 
 from crow_hooks import CrowError, Entry
 from crow_plugins import causality
+from crow_plugins.replicator.branch_that_counts import other_branches
 from crow_plugins.replicator.entries import EntryIndex, Place
 from crow_plugins.replicator.entry import Read, Unreadable, read
 from crow_plugins.replicator.feed_storage import block_at
@@ -63,6 +64,7 @@ class Batch:
     trust: Trust
     index: EntryIndex
     careful: bool
+    other_branch: bool  # the feed's instance is revoked, and this is not the branch of it that counts
     checked: list[Entry] = field(default_factory=list)  # and not joined yet
     outcome: Outcome = field(default_factory=Outcome)
 
@@ -72,7 +74,7 @@ class Applying:
 
     def __init__(self, trust: Callable[[], Trust], is_on: Callable[[str], bool]) -> None:
         """`trust` gives what is known now; `is_on` tells of a synced table whether its plugin is enabled."""
-        self._trust, self._is_on = trust, is_on
+        self.trust, self._is_on = trust, is_on
 
     def apply(
         self,
@@ -84,7 +86,9 @@ class Applying:
         careful: bool = False,
     ) -> Outcome:
         """Take in blocks from seq `first` on. `careful` puts a savepoint around each."""
-        batch = Batch(transaction, source, self._trust(), EntryIndex(transaction.db), careful)
+        trust = self.trust()
+        other_branch = source.feed in other_branches(transaction.db, trust)
+        batch = Batch(transaction, source, trust, EntryIndex(transaction.db), careful, other_branch)
         for seq, block in enumerate(blocks, first):
             place = Place(source.feed, seq)
             try:
@@ -98,7 +102,7 @@ class Applying:
 
     def _apply_one(self, batch: Batch, place: Place, block: bytes) -> None:
         found, outcome = read(block), batch.outcome
-        if not batch.trust.counts(found, batch.source.instance_id, place.seq):
+        if not batch.trust.counts(found, batch.source.instance_id, place.seq, other_branch=batch.other_branch):
             outcome.uncounted += 1
             return
         self._check(batch, found)

@@ -11,7 +11,9 @@ import peewee
 
 from crow_hooks import Version
 from crow_plugins.feed import Batch
+from crow_plugins.replicator import revoking
 from crow_plugins.replicator.applying import Source, unpark
+from crow_plugins.replicator.branch_that_counts import is_whole
 from crow_plugins.replicator.entries import EntryIndex, Place
 from crow_plugins.replicator.entry import Read, Unreadable, read, rescued
 from crow_plugins.replicator.feed_storage import DatabaseStorage, freeze
@@ -22,8 +24,11 @@ from crow_plugins.store import WriteTransaction
 RESCUED_AT_ONCE = 500
 
 
-def follow(transaction: WriteTransaction, intake: Intake, source: Source, batch: Batch) -> int:
-    """Store a batch that cuts a feed: keep what it cuts, set the cursor back; returns how many entries were cut."""
+def follow(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: Source, batch: Batch) -> int:
+    """Store a batch that cuts a feed: keep what it cuts, set the cursor back; returns how many entries were cut.
+
+    Of a revoked instance's feed it is the branch that counts that is gone to: then only what counts is kept.
+    """
     assert batch.cut is not None
     db, storage = transaction.db, DatabaseStorage(transaction.db, source.feed)
     cut = storage.blocks(range(batch.cut, batch.base.length))
@@ -33,6 +38,9 @@ def follow(transaction: WriteTransaction, intake: Intake, source: Source, batch:
     storage.store(batch)
     freeze(db, source.feed, None)  # the writer has mended it
     intake.back_to(db, source.instance_id, batch.cut)
+    trust = intake.trust
+    if source.instance_id in trust.revoked:
+        revoking.drop(transaction, own.instance_id, trust, source.instance_id)
     return len(cut)
 
 
@@ -43,9 +51,8 @@ def rescue(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: 
     rescued; none while our own feed may not be appended to.
     """
     db = transaction.db
-    storage = DatabaseStorage(db, source.feed)
     may_append = own.may_sign and own.state(db).suspect is None
-    if not may_append or storage.contiguous() < storage.head().length:
+    if not may_append or not is_whole(db, source.feed, intake.trust.revoked.get(source.instance_id)):
         return 0
     index, kept = EntryIndex(db), list[Read]()
     for version, block in _orphans(db, source.feed):

@@ -14,6 +14,7 @@ from crow_plugins.replicator.applying import Applying, Outcome, Source, unpark
 from crow_plugins.replicator.entries import Place
 from crow_plugins.replicator.feed_storage import DatabaseStorage, block_at
 from crow_plugins.replicator.own_feed import OwnFeed
+from crow_plugins.replicator.trust import Trust
 from crow_plugins.store import WriteTransaction
 
 BEFORE_ALL = Place(-1, -1)
@@ -42,6 +43,10 @@ class Intake:
 
     def __init__(self, own: OwnFeed, applying: Applying) -> None:
         self._own, self._applying = own, applying
+
+    @property
+    def trust(self) -> Trust:
+        return self._applying.trust()
 
     def take(self, transaction: WriteTransaction, source: Source, *, careful: bool = False) -> Outcome:
         """Take in the next entries of a feed, one batch at most; nothing to do is an empty outcome."""

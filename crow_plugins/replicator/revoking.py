@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator
 import peewee
 
 from crow_hooks import Entry, Version
+from crow_plugins.replicator.applying import unpark
+from crow_plugins.replicator.branch_that_counts import other_branches
 from crow_plugins.replicator.entries import EntryIndex, Place
 from crow_plugins.replicator.entry import Read, Unreadable, read
-from crow_plugins.replicator.feed_storage import all_feeds, block_at
+from crow_plugins.replicator.feed_storage import HeldFeed, all_feeds, block_at, freeze
 from crow_plugins.replicator.trust import Trust
 from crow_plugins.store import WriteTransaction
 
@@ -22,7 +24,10 @@ Row = tuple[str, str]
 
 
 def drop(transaction: WriteTransaction, own_id: str, trust: Trust, revoked: str) -> int:
-    """Rebuild every row that an instance touched with entries that count no more; returns how many rows that were."""
+    """Rebuild every row that an instance touched with entries that count no more; returns how many rows that were.
+
+    Where all of its feed had been left out, and now another branch of it is here, that is taken in from its beginning.
+    """
     db = transaction.db
     index, rows = EntryIndex(db), defaultdict[Row, list[Version]](list)
     for entry in _drop_orphans(db, own_id, trust):
@@ -35,21 +40,21 @@ def drop(transaction: WriteTransaction, own_id: str, trust: Trust, revoked: str)
         if transaction.shape(table) is not None:
             transaction.rebuild(table, row_id, _entries(db, index, table, row_id), versions)
     _drop_parked(db, trust)
+    for feed in all_feeds(db):
+        if feed.instance_id == revoked:
+            freeze(db, feed.number, None)  # it is decided which branch counts
+            _begin_again(db, trust, feed)
     return len(rows)
-
-
-def vanishing(db: peewee.Database, trust: Trust, revoked: str) -> list[Row]:
-    """The rows that a revocation would rebuild, for the command that asks first."""
-    return sorted(_dropped(db, trust, revoked))
 
 
 def _dropped(db: peewee.Database, trust: Trust, revoked: str) -> dict[Row, list[tuple[Place, Entry]]]:
     """Entries that count no more, by row: in the revoked one's own feed, or rescued from it."""
     dropped: dict[Row, list[tuple[Place, Entry]]] = defaultdict(list)
     whose = {feed.number: feed.instance_id for feed in all_feeds(db)}
+    other = other_branches(db, trust)
     for place in _places(db, revoked, whose):
         found = read(block_at(db, place.feed, place.seq))
-        if not trust.counts(found, whose[place.feed], place.seq):
+        if not trust.counts(found, whose[place.feed], place.seq, other_branch=place.feed in other):
             dropped[found.entry.table, found.entry.row_id].append((place, found.entry))
     return dropped
 
@@ -94,10 +99,22 @@ def _drop_orphans(db: peewee.Database, own_id: str, trust: Trust) -> list[Entry]
 
 
 def _drop_parked(db: peewee.Database, trust: Trust) -> None:
+    """Those too that were rescued by somebody, if they can be read; else they are looked at when they can."""
+    other = other_branches(db, trust)
     rows = db.execute_sql(
         "SELECT feed, seq, instance_id FROM parked_entries JOIN feeds ON feeds.number = feed"
     ).fetchall()
     for feed, seq, instance_id in rows:
         end = trust.revoked.get(instance_id)
-        if end is not None and seq >= end.feed.length:
-            db.execute_sql("DELETE FROM parked_entries WHERE feed = ? AND seq = ?", (feed, seq))
+        past = end is not None and (feed in other or seq >= end.feed.length)
+        readable = _readable([block_at(db, feed, seq)])
+        if past or any(not trust.counts(found, instance_id, seq, other_branch=past) for found in readable):
+            unpark(db, Place(feed, seq))
+
+
+def _begin_again(db: peewee.Database, trust: Trust, feed: HeldFeed) -> None:
+    """Take a feed in from its beginning that counts, and of which nothing is taken in."""
+    taken = "SELECT 1 FROM feed_entries WHERE feed = ? UNION ALL SELECT 1 FROM parked_entries WHERE feed = ? LIMIT 1"
+    if feed.number in other_branches(db, trust) or db.execute_sql(taken, (feed.number, feed.number)).fetchone():
+        return
+    db.execute_sql("UPDATE sync_state SET last_seq = 0 WHERE instance_id = ?", (feed.instance_id,))

@@ -13,6 +13,7 @@ import peewee
 
 from crow_hooks import KnownInstance
 from crow_plugins.feed import Batch, Feed, MemoryStorage
+from crow_plugins.feed.head import Prefix
 from crow_plugins.feed.manifest import default, encode
 from crow_plugins.identity.revocation import Revocation
 from crow_plugins.replicator.applying import Source
@@ -29,17 +30,17 @@ BLOCKS_APPLIED_AT_ONCE = 32  # with being stored: what was just written somewher
 class ChainFeed:
     """The feed of one instance: its key, and its manifest in bytes, both made of the writer's public key.
 
-    `end` is the length that counts of a revoked one, None for all others.
+    `prefix` is what counts of a revoked one, None for all others.
     """
 
     key: bytes
     manifest: bytes
     instance_id: str
-    end: int | None = None
+    prefix: Prefix | None = None
 
     def wanted(self, length: int) -> int:
         """How much of so many blocks there is any use for."""
-        return length if self.end is None else min(length, self.end)
+        return length if self.prefix is None else min(length, self.prefix.length)
 
 
 def feeds_of(
@@ -51,8 +52,8 @@ def feeds_of(
         end = revoked.get(other.instance.id)
         if end is None or end.feed.length:
             made = default(other.feed_key)
-            length = None if end is None else end.feed.length
-            found[made.key] = ChainFeed(made.key, encode(made), other.instance.id, length)
+            prefix = None if end is None else Prefix(end.feed.length, end.feed.tree_hash)
+            found[made.key] = ChainFeed(made.key, encode(made), other.instance.id, prefix)
     return found
 
 
@@ -65,7 +66,8 @@ class ReadingShelf:
     def feed(self, key: bytes) -> Feed:
         number = find_feed(self._db, key)
         storage = MemoryStorage() if number is None else ReadOnce(self._db, number)
-        return Feed(key, storage, self._feeds[key].manifest)
+        known = self._feeds[key]
+        return Feed(key, storage, known.manifest, known.prefix)
 
     def store(self, feed: Feed, batch: Batch) -> None:
         raise AssertionError("stored while reading")
@@ -83,14 +85,15 @@ class StoringShelf:
     def feed(self, key: bytes) -> Feed:
         db, known = self._transaction.db, self._feeds[key]
         number = find_feed(db, key) or add_feed(db, key, known.manifest, known.instance_id)
-        return Feed(key, DatabaseStorage(db, number), known.manifest)
+        return Feed(key, DatabaseStorage(db, number), known.manifest, known.prefix)
 
     def store(self, feed: Feed, batch: Batch) -> None:
         storage = feed.storage
         assert isinstance(storage, DatabaseStorage)
         before = storage.contiguous()
         if batch.cut is not None:
-            follow(self._transaction, self._intake, Source(storage.feed, self._feeds[feed.key].instance_id), batch)
+            source = Source(storage.feed, self._feeds[feed.key].instance_id)
+            follow(self._transaction, self._own, self._intake, source, batch)
             before = min(before, batch.cut)
         else:
             storage.store(batch)

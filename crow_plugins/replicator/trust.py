@@ -23,12 +23,15 @@ class Trust:
     def knows(self, instance_id: str) -> bool:
         return instance_id in self.known
 
-    def counts(self, found: Read, feed_of: str, seq: int) -> bool:
-        """Whether an entry counts that stands at `seq` in the feed of an instance."""
+    def counts(self, found: Read, feed_of: str, seq: int, *, other_branch: bool) -> bool:
+        """Whether an entry counts that stands at `seq` in the feed of an instance.
+
+        `other_branch`: what is held of that feed is not the branch that its revocation names.
+        """
         if not self.revoked:
             return True
         end = self.revoked.get(feed_of)
-        if end is not None and seq >= end.feed.length:
+        if end is not None and (other_branch or seq >= end.feed.length):
             return False
         return found.rescued_by is None or self.counts_rescued(found.entry, found.rescued_by)
 

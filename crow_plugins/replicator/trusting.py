@@ -10,6 +10,7 @@ from crow_plugins.identity import revocation
 from crow_plugins.identity.errors import IdentityError
 from crow_plugins.identity.revocation import Statement
 from crow_plugins.replicator import revoking
+from crow_plugins.replicator.branch_that_counts import other_branches
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.replicator.shelf import ChainFeed, feeds_of
 from crow_plugins.replicator.trust import Trust
@@ -24,7 +25,7 @@ class Trusting:
     def __init__(self, crow: Crow, registry: InstanceRegistry, own: OwnFeed, chain: bytes) -> None:
         self._crow, self._registry, self._own, self._chain = crow, registry, own, chain
         self._known: tuple[object, Trust] | None = None
-        self._dropped: frozenset[bytes] = frozenset()
+        self._dropped: tuple[frozenset[bytes], frozenset[int]] = frozenset(), frozenset()
 
     def feeds(self) -> dict[bytes, ChainFeed]:
         """The feeds of the chain by key, our own first."""
@@ -42,17 +43,21 @@ class Trusting:
         return self._known[1]
 
     def drop_what_counts_no_more(self) -> list[str]:
-        """Make the rows anew that revoked instances touched, once a set of statements; returns who is revoked."""
-        statements = frozenset(self._registry.credentials().revocations)
-        if statements == self._dropped:
+        """Make the rows anew that revoked instances touched; returns who is revoked.
+
+        Once a set of statements, and again when a feed turns out to be another branch than the one that counts.
+        """
+        statements, trust = frozenset(self._registry.credentials().revocations), self.now()
+        with self._crow.read() as db:
+            known = statements, other_branches(db, trust)
+        if known == self._dropped:
             return []
-        trust = self.now()
         for instance_id in trust.revoked:
             with self._crow.transaction() as transaction:
                 assert isinstance(transaction, WriteTransaction)
                 rows = revoking.drop(transaction, self._own.instance_id, trust, instance_id)
             log.warning("revoked instance=%s rows_made_anew=%d", instance_id, rows)
-        self._dropped = statements
+        self._dropped = known
         return list(trust.revoked)
 
     def _statements(self) -> Iterator[Statement]:

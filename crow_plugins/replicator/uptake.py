@@ -14,6 +14,7 @@ import peewee
 
 from crow_hooks import Crow
 from crow_plugins.replicator.applying import Outcome, Source
+from crow_plugins.replicator.branch_that_counts import is_whole
 from crow_plugins.replicator.branches import rescue
 from crow_plugins.replicator.entries import Place
 from crow_plugins.replicator.feed_storage import DatabaseStorage, find_feed, freeze
@@ -115,7 +116,8 @@ class Uptake:
     def _is_done(self, db: peewee.Database, number: int, feed: ChainFeed) -> bool:
         storage = DatabaseStorage(db, number)
         waiting = db.execute_sql("SELECT 1 FROM orphans WHERE feed = ? LIMIT 1", (number,)).fetchone()
-        can_rescue = waiting is not None and storage.contiguous() >= storage.head().length and self._may_append(db)
+        end = self._trusting.now().revoked.get(feed.instance_id)
+        can_rescue = waiting is not None and is_whole(db, number, end) and self._may_append(db)
         return not can_rescue and self._intake.cursor(db, feed.instance_id).length >= storage.contiguous()
 
     def _may_append(self, db: peewee.Database) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from crow_hooks import (
     REGISTRY,
@@ -59,6 +60,15 @@ class Directory:
 
     def revoke(self, instance_id: str, passphrase: str | None) -> None:
         raise NotFound("nobody is revoked here")
+
+    def hear(self, signed: bytes, instance_id: str) -> None:
+        """Of a revocation, as if another process of the home had written it down."""
+        self.revocations = (*self.revocations, signed)
+        self._others = tuple(
+            replace(each, revoked=each.revoked or each.instance.id == instance_id) for each in self._others
+        )
+        with self._crow.transaction() as transaction:
+            transaction.db.execute_sql("INSERT OR REPLACE INTO crow_instances VALUES (?)", (instance_id,))
 
     def add(self, signed: bytes, chain: bytes, url: str | None) -> None:
         known = certificate.read(signed, chain)

@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from crow_hooks import Change
-from crow_plugins.feed import Feed, Proof, ProofRequest, RemoteProtocolError, UpgradeRequest, flat_tree
+from crow_plugins.feed import Feed, Proof, ProofRequest, RemoteProtocolError, Reorganisation, UpgradeRequest, flat_tree
+from crow_plugins.feed.conflict import from_nothing
 from crow_plugins.feed.errors import NotHeld
+from crow_plugins.feed.hashing import EMPTY_TREE_HASH
+from crow_plugins.feed.head import Prefix
 from crow_plugins.feed.proof import BlockProof
-from crow_plugins.identity.revocation import Revocation
+from crow_plugins.identity.revocation import Branch, Revocation
 from crow_plugins.keyring import Keyring
 from crow_plugins.replicator import branches, feed_schema, healing, revoking, schema
 from crow_plugins.replicator.appending import Appending
 from crow_plugins.replicator.applying import Applying, Outcome, Source
+from crow_plugins.replicator.branch_that_counts import other_branches
 from crow_plugins.replicator.feed_storage import DatabaseStorage, add_feed, find_feed
 from crow_plugins.replicator.intake import Intake
 from crow_plugins.replicator.own_feed import OwnFeed
@@ -42,6 +46,7 @@ class Machine(World):
     trust: Trust
     keyring: Keyring
     told: list[tuple[Change, int]] = field(default_factory=list)
+    dropped: object = None
 
     @property
     def id(self) -> str:
@@ -59,6 +64,7 @@ class Machine(World):
 
     def take(self, feed_of: Machine, *, careful: bool = False) -> Outcome:
         """Apply what is here of another's feed."""
+        self.drop_what_counts_no_more()
         with self.store.transaction() as transaction:
             number = find_feed(transaction.db, feed_of.own.key)
             assert number is not None
@@ -116,9 +122,28 @@ class Machine(World):
     def hear(self, *revocations: Revocation) -> None:
         """Hear of revocations, and drop what counts no more."""
         self.revoked.update({each.instance_id: each for each in revocations})
+        self.drop_what_counts_no_more()
+
+    def drop_what_counts_no_more(self) -> None:
+        """Once a set of revocations and of feeds that are held in another branch, as `Trusting` does it."""
         with self.store.transaction() as transaction:
-            for each in revocations:
-                revoking.drop(transaction, self.id, self.trust, each.instance_id)
+            known = dict(self.revoked), other_branches(transaction.db, self.trust)
+            for each in self.revoked if known != self.dropped else ():
+                revoking.drop(transaction, self.id, self.trust, each)
+        self.dropped = known
+
+    def branch(self, length: int, feed_of: Machine | None = None) -> Branch:
+        """The first blocks of a feed as it is held here, our own if nobody's is named."""
+        with self.store.read() as db:
+            feed = _feed(db, feed_of or self)
+            if feed is None or length == 0:
+                return Branch(0, 0, EMPTY_TREE_HASH)
+            return Branch(feed.head.fork, length, feed.tree_hash(length))
+
+    def prefix(self, author: Machine) -> Prefix | None:
+        """What counts of a feed whose instance was revoked."""
+        end = self.revoked.get(author.id)
+        return None if end is None or not end.feed.length else Prefix(end.feed.length, end.feed.tree_hash)
 
     def things(self) -> list[tuple[object, ...]]:
         """All rows and all that is known of them: what must be equal on all machines."""
@@ -202,8 +227,9 @@ def carry(
         theirs = _feed(db, author)
         if theirs is None:
             return None
-        ours = _feed(transaction.db, author) or _new(transaction, author)
-        if theirs.head.fork < ours.head.fork:
+        prefix = target.prefix(author)
+        ours = _feed(transaction.db, author, prefix) or _new(transaction, author, prefix)
+        if not _is_wanted(theirs, ours):
             return None
         before = ours.storage.held().contiguous
         kept = _copy(transaction, target, author, theirs, ours, blocks_max)
@@ -286,38 +312,53 @@ def deliver(parcel: Parcel, target: Machine) -> None:
     target.take(parcel.author)
 
 
-def _feed(db: object, author: Machine) -> Feed | None:
-    number = find_feed(db, author.own.key)  # type: ignore[arg-type]
-    return Feed(author.own.key, DatabaseStorage(db, number)) if number is not None else None  # type: ignore[arg-type]
+def _feed(db: Any, author: Machine, prefix: Prefix | None = None) -> Feed | None:
+    number = find_feed(db, author.own.key)
+    return Feed(author.own.key, DatabaseStorage(db, number), prefix=prefix) if number is not None else None
 
 
-def _new(transaction: WriteTransaction, author: Machine) -> Feed:
+def _new(transaction: WriteTransaction, author: Machine, prefix: Prefix | None) -> Feed:
     number = add_feed(transaction.db, author.own.key, author.own.manifest, author.id)
-    return Feed(author.own.key, DatabaseStorage(transaction.db, number))
+    return Feed(author.own.key, DatabaseStorage(transaction.db, number), prefix=prefix)
+
+
+def _is_wanted(theirs: Feed, ours: Feed) -> bool:
+    """Not an earlier fork; of a revoked feed the branch that counts, or what may be the beginning of it."""
+    if ours.prefix is None:
+        return theirs.head.fork >= ours.head.fork
+    if theirs.head.length >= ours.prefix.length:
+        return theirs.tree_hash(ours.prefix.length) == ours.prefix.tree_hash
+    return ours.begins_right is None and theirs.head.fork == ours.head.fork
 
 
 def _copy(
     transaction: WriteTransaction, target: Machine, author: Machine, theirs: Feed, ours: Feed, blocks_max: int
 ) -> int:
     """Returns how much of what was here before is here still."""
-    have, there = ours.head, theirs.head
-    kept = have.length
-    if there.fork > have.fork:
-        search = ours.reorganise(theirs.prove(ProofRequest(upgrade=UpgradeRequest(0, there.length))))
+    have, there, prefix = ours.head, theirs.head, ours.prefix
+    kept, end = have.length, there.length
+    search: Reorganisation | None = None
+    if prefix is not None and there.length >= prefix.length:
+        end = prefix.length
+        if not ours.begins_right:
+            search = ours.take_prefix(theirs.prove(from_nothing(prefix.length)))
+    elif there.fork > have.fork:
+        search = ours.reorganise(theirs.prove(from_nothing(there.length)))
+    elif there.length > have.length:
+        upgrade = UpgradeRequest(have.length, there.length - have.length)
+        ours.storage.store(ours.receive(theirs.prove(ProofRequest(upgrade=upgrade))))
+    if search is not None:
         while search.request is not None:
             search.receive(theirs.prove(ProofRequest(hash=search.request)))
         number = find_feed(transaction.db, author.own.key)
         assert number is not None
-        branches.follow(transaction, target.intake, Source(number, author.id), search.batch)
+        branches.follow(transaction, target.own, target.intake, Source(number, author.id), search.batch)
         kept = search.ancestor
-    elif there.length > have.length:
-        upgrade = UpgradeRequest(have.length, there.length - have.length)
-        ours.storage.store(ours.receive(theirs.prove(ProofRequest(upgrade=upgrade))))
-    given = theirs.storage.held().contiguous
+    given = min(theirs.storage.held().contiguous, end)
     missing = list(ours.storage.held().missing(0, given))[:blocks_max]
     if missing:
         proofs = theirs.prove_blocks(ours.paths_wanted(missing, set()))
-        ours.storage.store(ours.receive_blocks(there.fork, proofs).batch)
+        ours.storage.store(ours.receive_blocks(ours.head.fork, proofs).batch)
     return kept
 
 

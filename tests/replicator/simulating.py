@@ -20,7 +20,7 @@ from crow_hooks import Change, Resolution, SyncedTable
 from crow_plugins import store
 from crow_plugins.feed import RemoteProtocolError
 from crow_plugins.feed.errors import NotHeld
-from crow_plugins.identity.revocation import Branch, Revocation
+from crow_plugins.identity.revocation import Revocation
 from crow_plugins.replicator import backfill
 from crow_plugins.replicator.trust import Trust
 from crow_plugins.store import WriteTransaction
@@ -381,7 +381,7 @@ class Simulation:
             chain=bytes.fromhex(thief.keyring.identity.chain),
             instance_id=thief.id,
             serial=1,
-            feed=Branch(0, len(_on(home).blocks(thief)), b"\0" * 32),
+            feed=_on(home).branch(len(_on(home).blocks(thief)), thief),
             upto={epoch: lamport for epoch, lamport in upto.items() if lamport},
             issued_at=1,
         )

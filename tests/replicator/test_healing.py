@@ -23,7 +23,8 @@ def backup(machine: Machine, to: Path) -> Path:
     return to
 
 
-def restored(machine: Machine, saved: Path, *others: Machine) -> Machine:
+def restored(machine: Machine, saved: Path, *others: Machine, again: bool = False) -> Machine:
+    """`again`: it does not notice, and gives the same names to other writes."""
     machine.store.close()
     home = machine.store.path.parent
     for file in home.glob("crow.db*"):
@@ -31,9 +32,10 @@ def restored(machine: Machine, saved: Path, *others: Machine) -> Machine:
     for file in saved.glob("crow.db*"):
         shutil.copy(file, home / file.name)
     # A snapshot of a whole machine shows in its clocks at least, and that gives its writes a name of their own.
-    again = reopen(home, machine.keyring, machine=lambda: store.Machine("boot", -3600.0))
-    introduce(again, *others)
-    return again
+    options = {} if again else {"machine": lambda: store.Machine("boot", -3600.0)}
+    made = reopen(home, machine.keyring, **options)
+    introduce(made, *others)
+    return made
 
 
 def settle(*machines: Machine) -> None:

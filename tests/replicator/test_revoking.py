@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from crow_hooks import Resolution
 from crow_plugins.identity.revocation import Branch, Revocation
-from tests.replicator.chain import ROW, Machine, carry, chain, exchange
-from tests.replicator.test_healing import ROWS, settle, texts
+from tests.replicator.chain import ROW, Machine, carry, chain, exchange, introduce, reopen
+from tests.replicator.test_healing import ROWS, backup, restored, settle, texts
 
 
-def revocation(of: Machine, length: int, **upto: int) -> Revocation:
+def revocation(of: Machine, length: int, seen_by: Machine | None = None, **upto: int) -> Revocation:
+    """What `seen_by`, or else the machine itself, holds of its feed up to a length is what counts."""
     return Revocation(
         chain=bytes.fromhex(of.keyring.identity.chain),
         instance_id=of.id,
         serial=1,
-        feed=Branch(0, length, b"\0" * 32),
+        feed=(seen_by or of).branch(length, of),
         upto=upto,
         issued_at=1,
     )
@@ -95,4 +99,84 @@ def test_hearing_it_before_the_entries_comes_to_the_same_as_after(tmp_path: Path
         carry(thief, laptop)
         home.hear(revocation(thief, 1))
         assert home.things() == laptop.things()
+        assert texts(home) == {ROWS[0]: "good"}
+
+
+@pytest.mark.parametrize("higher_fork", [False, True])
+@pytest.mark.parametrize("same_names", [False, True])
+def test_two_machines_that_were_shown_two_branches_end_with_the_one_that_the_revocation_names(
+    tmp_path: Path, higher_fork: bool, same_names: bool
+) -> None:
+    with chain(tmp_path, "home", "thief", "laptop", "phone") as [home, thief, laptop, phone]:
+        laptop.write("mine", ROW)
+        exchange([home, thief, laptop])
+        thief.write("good", ROWS[0])
+        saved = backup(thief, tmp_path / "saved")
+        thief = reopen(tmp_path / "thief", thief.keyring)
+        introduce(thief, home, laptop)
+        thief.write("shown to home", ROWS[1])
+        thief.write("shown to home, too", ROWS[2])
+        carry(thief, home)
+        branch = revocation(thief, 3, home)
+        thief = restored(thief, saved, home, laptop, again=same_names)
+        if higher_fork:
+            thief.doubt()
+            thief.heal()
+        for number in range(2, 8):
+            thief.write("shown to the laptop", ROWS[number])
+        thief.write("stolen", ROW)
+        carry(thief, laptop)
+        assert laptop.text() == "stolen"
+        for machine in (laptop, home, phone):
+            machine.hear(branch)
+        assert texts(laptop) == {ROW: "mine"}  # until somebody shows the branch that counts, none does
+        carry(laptop, phone, thief)
+        carry(home, laptop, thief)
+        carry(laptop, phone, thief)
+        settle(home, laptop, phone)
+        good = {ROW: "mine", ROWS[0]: "good", ROWS[1]: "shown to home", ROWS[2]: "shown to home, too"}
+        assert texts(home) == texts(laptop) == texts(phone) == good
+        assert home.things() == laptop.things() == phone.things()
+        assert laptop.blocks(thief)[:3] == home.blocks(thief)[:3]
+        assert laptop.rows("SELECT 1 FROM orphans UNION ALL SELECT 1 FROM parked_entries") == []
+        thief.store.close()
+
+
+def test_what_another_branch_held_within_the_names_that_count_is_rescued(tmp_path: Path) -> None:
+    with chain(tmp_path, "home", "lost", "laptop") as [home, lost, laptop]:
+        lost.write("before", ROWS[0])
+        saved = backup(lost, tmp_path / "saved")
+        lost = reopen(tmp_path / "lost", lost.keyring)
+        introduce(lost, home, laptop)
+        kept = lost.write("only the laptop has it", ROWS[1])
+        lost.write("past what counts", ROWS[2])
+        carry(lost, laptop)
+        lost = restored(lost, saved, home, laptop)
+        lost.write("another branch", ROWS[3])
+        carry(lost, home)
+        assert kept is not None
+        epoch = kept.version.writer.split(".")[1]
+        branch = revocation(lost, 2, home, **{epoch: kept.version.lamport})
+        for machine in (laptop, home):
+            machine.hear(branch)
+        carry(home, laptop, lost)
+        assert laptop.rescue(lost) == 1
+        settle(home, laptop)
+        good = {ROWS[0]: "before", ROWS[1]: "only the laptop has it", ROWS[3]: "another branch"}
+        assert texts(home) == texts(laptop) == good
+        assert home.things() == laptop.things()
+        lost.store.close()
+
+
+def test_a_feed_that_was_left_out_counts_again_when_it_is_the_branch_of_a_statement_that_goes_before(
+    tmp_path: Path,
+) -> None:
+    with chain(tmp_path, "home", "thief") as [home, thief]:
+        thief.write("good", ROWS[0])
+        thief.write("bad", ROWS[1])
+        carry(thief, home)
+        home.hear(replace(revocation(thief, 2), feed=Branch(0, 2, b"\1" * 32)))
+        assert texts(home) == {}
+        home.hear(revocation(thief, 1))
+        home.take(thief)
         assert texts(home) == {ROWS[0]: "good"}

@@ -20,7 +20,9 @@ import pytest
 from crow_hooks import Version
 from crow_plugins import causality
 from crow_plugins.replicator import applying, backfill, branches, healing, intake, revoking
+from crow_plugins.replicator.branch_that_counts import other_branches
 from crow_plugins.replicator.entry import Read, Unreadable, read
+from crow_plugins.replicator.feed_storage import find_feed
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.replicator.trust import Trust
 from crow_plugins.store import clock, conflicts
@@ -48,7 +50,7 @@ def held(simulation: Simulation) -> set[Version]:
         one = home.machine
         assert one is not None
         for author in simulation.machines():
-            found |= {each.entry.version for each in counting(trust, author, one.blocks(author))}
+            found |= {each.entry.version for each in counting(trust, author, one)}
         waiting = one.rows("SELECT entry FROM outbox UNION ALL SELECT entry FROM orphans")
         found |= {
             each.entry.version
@@ -58,10 +60,15 @@ def held(simulation: Simulation) -> set[Version]:
     return found
 
 
-def counting(trust: Trust, author: Machine, blocks: Iterable[bytes]) -> Iterator[Read]:
-    for seq, block in enumerate(blocks):
+def counting(trust: Trust, author: Machine, holder: Machine) -> Iterator[Read]:
+    """What counts of a feed as somebody holds it; of another branch than the one that counts, what will be rescued."""
+    with holder.store.read() as db:
+        other = find_feed(db, author.own.key) in other_branches(db, trust)
+    for seq, block in enumerate(holder.blocks(author)):
         for found in readable([block]):
-            if trust.counts(found, author.id, seq):
+            if trust.counts(found, author.id, seq, other_branch=other) or (
+                other and trust.counts_rescued(found.entry, holder.id)
+            ):
                 yield found
 
 
@@ -78,11 +85,7 @@ def run(folder: Path, seed: int, operations: int, *, restores: int = 1) -> tuple
 
 def faults(simulation: Simulation, before: set[Version]) -> Iterator[str]:
     first, *others = [home.machine for home in simulation.honest() if home.machine is not None]
-    entries = [
-        found.entry
-        for author in simulation.machines()
-        for found in counting(simulation.trust(), author, first.blocks(author))
-    ]
+    entries = [found.entry for author in simulation.machines() for found in counting(simulation.trust(), author, first)]
     lost = before - {each.version for each in entries}
     if lost:
         yield f"lost: {len(lost)} writes, among them {min(lost, key=lambda version: version.lamport)}"
