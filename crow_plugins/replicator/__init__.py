@@ -19,7 +19,7 @@ from crow_hooks import (
     hookimpl,
 )
 from crow_plugins.premises import PREMISES
-from crow_plugins.replicator import feed_schema, schema
+from crow_plugins.replicator import schema
 from crow_plugins.replicator.checks import checks
 from crow_plugins.replicator.conflicts import Conflicts
 from crow_plugins.replicator.sync import InstanceSyncManager
@@ -41,7 +41,7 @@ def setup(crow: Crow) -> None:
 
 @hookimpl
 def register_tables(crow: Crow) -> Tables:
-    return Tables(migrations=(feed_schema.MIGRATION + schema.MIGRATION,))
+    return Tables(migrations=schema.MIGRATIONS)
 
 
 @hookimpl

@@ -32,9 +32,9 @@ def follow(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: 
     assert batch.cut is not None
     db, storage = transaction.db, DatabaseStorage(transaction.db, source.feed)
     cut = storage.blocks(range(batch.cut, batch.base.length))
-    index = EntryIndex(db)
     for seq, block in sorted(cut.items()):
-        _orphan(db, index, Place(source.feed, seq), block, transaction.now)
+        _orphan(db, Place(source.feed, seq), block, transaction.now)
+    EntryIndex(db).cut(Place(source.feed, batch.cut))
     storage.store(batch)
     freeze(db, source.feed, None)  # the writer has mended it
     intake.back_to(db, source.instance_id, batch.cut)
@@ -69,16 +69,33 @@ def rescue(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: 
     return len(kept)
 
 
-def _orphan(db: peewee.Database, index: EntryIndex, place: Place, block: bytes, now: int) -> None:
+def read_again(db: peewee.Database, now: int) -> None:
+    """Make orphans of what an older release could not read and this one can."""
+    for feed, block in db.execute_sql("SELECT feed, block FROM unread_blocks").fetchall():
+        try:
+            _keep(db, feed, read(block), now)
+        except Unreadable:
+            continue
+        db.execute_sql("DELETE FROM unread_blocks WHERE feed = ? AND block = ?", (feed, block))
+
+
+def _orphan(db: peewee.Database, place: Place, block: bytes, now: int) -> None:
     unpark(db, place)
     try:
         found = read(block)
-    except Unreadable:  # nobody could ever apply it: its writer's next release may write it anew
+    except Unreadable:  # a newer release may
+        db.execute_sql(
+            "INSERT OR IGNORE INTO unread_blocks (feed, block, since) VALUES (?, ?, ?)", (place.feed, block, now)
+        )
         return
-    index.remove(found.entry, place)
+    _keep(db, place.feed, found, now)
+
+
+def _keep(db: peewee.Database, feed: int, found: Read, now: int) -> None:
+    version = found.entry.version
     db.execute_sql(
         "INSERT OR IGNORE INTO orphans (writer, lamport, feed, entry, since) VALUES (?, ?, ?, ?, ?)",
-        (found.entry.version.writer, found.entry.version.lamport, place.feed, found.original, now),
+        (version.writer, version.lamport, feed, found.original, now),
     )
 
 

@@ -84,6 +84,11 @@ class EntryIndex:
             (entry.table, entry.row_id, place.feed, place.seq),
         )
 
+    def cut(self, place: Place) -> None:
+        """Remove what stands in a feed from a place on, read or not: one look at all that is indexed, and seldom."""
+        self.flush()
+        self._db.execute_sql("DELETE FROM feed_entries WHERE feed = ? AND seq >= ?", (place.feed, place.seq))
+
     def _writer(self, name: str) -> tuple[int, int]:
         known = self._known_writer(name)
         if known is None:

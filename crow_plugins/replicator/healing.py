@@ -28,6 +28,12 @@ def begin(transaction: WriteTransaction, own: OwnFeed, reason: str) -> None:
         own.doubt(transaction.db, reason)
 
 
+def is_waiting(transaction: WriteTransaction, own: OwnFeed) -> bool:
+    """Whether there is anything to append."""
+    waiting = "SELECT 1 FROM outbox UNION ALL SELECT 1 FROM orphans JOIN feeds ON number = feed WHERE key = ? LIMIT 1"
+    return transaction.db.execute_sql(waiting, (own.key,)).fetchone() is not None
+
+
 def finish(
     transaction: WriteTransaction, own: OwnFeed, intake: Intake, forks_seen: Collection[int], *, all_agree: bool
 ) -> Head:

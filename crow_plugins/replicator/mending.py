@@ -13,7 +13,7 @@ import time
 import peewee
 
 from crow_hooks import Crow
-from crow_plugins.replicator import backfill, healing
+from crow_plugins.replicator import backfill, branches, healing
 from crow_plugins.replicator.feed_storage import freeze, held_feed
 from crow_plugins.replicator.intake import Intake
 from crow_plugins.replicator.own_feed import OwnFeed
@@ -49,8 +49,12 @@ class Mending:
             log.info("appended what was written while the replicator was off entries=%d", count)
         with self._crow.transaction() as transaction:
             assert isinstance(transaction, WriteTransaction)
-            waiting = transaction.db.execute_sql("SELECT 1 FROM outbox LIMIT 1").fetchone()
-            if waiting and self._own.may_sign and self._own.state(transaction.db).suspect is None:
+            branches.read_again(transaction.db, transaction.now)
+            if (
+                healing.is_waiting(transaction, self._own)
+                and self._own.may_sign
+                and self._own.state(transaction.db).suspect is None
+            ):
                 healing.finish(transaction, self._own, self._intake, [], all_agree=True)  # it waited for the keys only
         self._since = time.monotonic()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from crow_plugins.replicator import feed_schema
+
 MIGRATION = """
     -- How far each instance's feed has been taken in. last_seq is a length: the next seq to apply, 0 at first.
     CREATE TABLE sync_state (
@@ -94,3 +96,15 @@ MIGRATION = """
     );
     INSERT INTO own_feed (id) VALUES (1);
 """
+
+UNREAD_BLOCKS = """
+    -- Blocks of a branch that its writer gave up which this release cannot read, until one can.
+    CREATE TABLE unread_blocks (
+        feed  INTEGER NOT NULL,  -- the feed they were cut from
+        block BLOB    NOT NULL,
+        since INTEGER NOT NULL,
+        PRIMARY KEY (feed, block)
+    ) WITHOUT ROWID;
+"""
+
+MIGRATIONS = (feed_schema.MIGRATION + MIGRATION, UNREAD_BLOCKS)

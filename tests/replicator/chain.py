@@ -18,7 +18,7 @@ from crow_plugins.feed.head import Prefix
 from crow_plugins.feed.proof import BlockProof
 from crow_plugins.identity.revocation import Branch, Revocation
 from crow_plugins.keyring import Keyring
-from crow_plugins.replicator import branches, feed_schema, healing, revoking, schema
+from crow_plugins.replicator import branches, healing, revoking, schema
 from crow_plugins.replicator.appending import Appending
 from crow_plugins.replicator.applying import Applying, Outcome, Source
 from crow_plugins.replicator.branch_that_counts import other_branches
@@ -184,7 +184,7 @@ def reopen(home: Path, keyring: Keyring, **options: object) -> Machine:
     trust, on = Trust(known, revoked), {"things"}
     scripts = {
         "registry": [INSTANCES],
-        "replicator": [feed_schema.MIGRATION + schema.MIGRATION],
+        "replicator": [*schema.MIGRATIONS],
         "things": [SCRIPT],
         **options.pop("more_scripts", {}),  # type: ignore[dict-item]
     }

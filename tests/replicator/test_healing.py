@@ -5,7 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
 from crow_plugins import store
+from crow_plugins.replicator import branches, entry, healing
 from tests.replicator.chain import Machine, carry, chain, exchange, introduce, reopen
 from tests.store.world import ROW
 
@@ -195,5 +198,68 @@ def test_an_own_entry_that_came_back_and_is_parked_is_not_appended_again(tmp_pat
             grackle.intake.retry_parked(transaction)
         settle(grackle, swan)
         assert grackle.things() == swan.things()
+        assert texts(swan) == {ROWS[0]: "before", ROWS[1]: "once", ROWS[2]: "another branch"}
+        grackle.store.close()
+
+
+def test_what_an_older_release_cannot_read_is_kept_when_it_is_cut_off_and_rescued_by_a_newer_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
+        grackle.write("before", ROWS[0])
+        saved = backup(grackle, tmp_path / "saved")
+        grackle = reopen(tmp_path / "grackle", grackle.keyring)
+        introduce(grackle, swan)
+        grackle.write("only the swan has it", ROWS[1])
+        with monkeypatch.context() as older:
+            older.setattr(entry, "FORMAT", entry.FORMAT - 1)
+            carry(grackle, swan)
+        grackle = restored(grackle, saved, swan)
+        grackle.doubt()
+        grackle.write("another branch", ROWS[2])
+        grackle.heal()
+        with monkeypatch.context() as older:
+            older.setattr(entry, "FORMAT", entry.FORMAT - 1)
+            carry(grackle, swan)
+            assert swan.rescue(grackle) == 0
+        with swan.store.transaction() as transaction:
+            branches.read_again(transaction.db, transaction.now)
+            swan.intake.retry_parked(transaction)
+        assert swan.rescue(grackle) == 1
+        settle(grackle, swan)
+        assert texts(grackle)[ROWS[1]] == "only the swan has it"
+        assert grackle.things() == swan.things()
+        assert swan.rows("SELECT block FROM unread_blocks UNION ALL SELECT entry FROM orphans") == []
+        grackle.store.close()
+
+
+def test_an_own_entry_that_an_older_release_could_not_read_is_appended_again_by_a_newer_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
+        grackle.write("before", ROWS[0])
+        short = backup(grackle, tmp_path / "short")
+        grackle = reopen(tmp_path / "grackle", grackle.keyring)
+        introduce(grackle, swan)
+        grackle.write("once", ROWS[1])
+        long = backup(grackle, tmp_path / "long")
+        grackle = restored(reopen(tmp_path / "grackle", grackle.keyring), short, swan)
+        grackle.doubt()
+        grackle.write("another branch", ROWS[2])
+        grackle.heal()
+        carry(grackle, swan)
+        grackle = restored(grackle, long, swan)
+        grackle.doubt()
+        with monkeypatch.context() as older:
+            older.setattr(entry, "FORMAT", entry.FORMAT - 1)
+            grackle.heal(swan)
+        assert len(grackle.blocks()) == 2
+        with grackle.store.transaction() as transaction:
+            assert not healing.is_waiting(transaction, grackle.own)
+            branches.read_again(transaction.db, transaction.now)
+            assert healing.is_waiting(transaction, grackle.own)
+            healing.finish(transaction, grackle.own, grackle.intake, [], all_agree=True)
+            assert not healing.is_waiting(transaction, grackle.own)
+        settle(grackle, swan)
         assert texts(swan) == {ROWS[0]: "before", ROWS[1]: "once", ROWS[2]: "another branch"}
         grackle.store.close()
