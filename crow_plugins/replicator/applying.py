@@ -26,6 +26,8 @@ from crow_plugins.store import WriteTransaction, is_out_of_service
 
 log = logging.getLogger(__name__)
 
+FOREIGN_WRITER = "foreign_writer"
+
 
 class Parked(CrowError):
     """A verified entry cannot be applied now; `reason` says why, in one word."""
@@ -146,7 +148,7 @@ class Applying:
 def _check_writer(batch: Batch, found: Read) -> None:
     author = found.rescued_by or found.entry.instance_id
     if author != batch.source.instance_id:
-        raise Parked("foreign_writer", "it stands in the feed of another instance than the one it names")
+        raise Parked(FOREIGN_WRITER, "it stands in the feed of another instance than the one it names")
     if found.rescued_by and not batch.trust.knows(found.entry.instance_id):
         raise Parked("unknown_writer", "it was rescued from an instance whose certificate is not here yet")
 
@@ -169,11 +171,14 @@ def unpark(db: peewee.Database, place: Place) -> None:
     db.execute_sql("DELETE FROM parked_entries WHERE feed = ? AND seq = ?", (place.feed, place.seq))
 
 
-def parked_in(db: peewee.Database, feed: int) -> set[bytes]:
-    """The entries that are parked in a feed, as their writers wrote them; those that cannot be read are left out."""
-    rows = db.execute_sql("SELECT seq FROM parked_entries WHERE feed = ?", (feed,)).fetchall()
+def parked_anywhere(db: peewee.Database) -> set[bytes]:
+    """The entries that are parked in any feed, as their writers wrote them: they stand there, though no index has them.
+
+    Those that cannot be read are left out, and those in a feed where they do not belong.
+    """
+    rows = db.execute_sql("SELECT feed, seq FROM parked_entries WHERE reason <> ?", (FOREIGN_WRITER,)).fetchall()
     found = set()
-    for (seq,) in rows:
+    for feed, seq in rows:
         with contextlib.suppress(Unreadable):
             found.add(read(block_at(db, feed, seq)).original)
     return found

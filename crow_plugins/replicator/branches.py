@@ -12,7 +12,7 @@ import peewee
 from crow_hooks import Version
 from crow_plugins.feed import Batch
 from crow_plugins.replicator import revoking
-from crow_plugins.replicator.applying import Source, unpark
+from crow_plugins.replicator.applying import Source, parked_anywhere, unpark
 from crow_plugins.replicator.branch_that_counts import is_whole
 from crow_plugins.replicator.entries import EntryIndex, Place
 from crow_plugins.replicator.entry import Read, Unreadable, read, rescued
@@ -54,9 +54,10 @@ def rescue(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: 
     may_append = own.may_sign and own.state(db).suspect is None
     if not may_append or not is_whole(db, source.feed, intake.trust.revoked.get(source.instance_id)):
         return 0
-    index, kept = EntryIndex(db), list[Read]()
-    for version, block in _orphans(db, source.feed):
-        if not index.places(version):
+    index, kept, orphans = EntryIndex(db), list[Read](), _orphans(db, source.feed)
+    parked = parked_anywhere(db) if orphans else set[bytes]()
+    for version, block in orphans:
+        if block not in parked and not index.places(version):
             kept.append(read(block))
         db.execute_sql("DELETE FROM orphans WHERE writer = ? AND lamport = ?", (version.writer, version.lamport))
     if kept:

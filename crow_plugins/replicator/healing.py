@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from crow_plugins.feed import Head
-from crow_plugins.replicator.applying import parked_in
+from crow_plugins.replicator.applying import parked_anywhere
 from crow_plugins.replicator.entries import EntryIndex, Place
 from crow_plugins.replicator.entry import read
 from crow_plugins.replicator.feed_storage import DatabaseStorage
@@ -49,7 +49,7 @@ def finish(
     if here < feed.head.length or not all_agree:
         fork = max(feed.head.fork + 1, *(seen + 1 for seen in forks_seen), transaction.now)
         feed.storage.store(feed.truncate(here, fork, own.writer()))
-    waiting = _lacking(_waiting(transaction, number), index, parked_in(db, number))
+    waiting = _lacking(_waiting(transaction, number), index, parked_anywhere(db))
     if waiting:
         first = own.append(db, waiting)
         for seq, block in enumerate(waiting, first):
@@ -64,7 +64,7 @@ def finish(
 
 
 def _lacking(waiting: Iterable[bytes], index: EntryIndex, parked: Collection[bytes]) -> list[bytes]:
-    """Those that stand in no feed; an entry that is parked in ours stands there too, though no index has it."""
+    """Those that stand in no feed; where an entry is parked it stands too."""
     return [entry for entry in waiting if entry not in parked and not index.places(read(entry).entry.version)]
 
 

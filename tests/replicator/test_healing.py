@@ -263,3 +263,33 @@ def test_an_own_entry_that_an_older_release_could_not_read_is_appended_again_by_
         settle(grackle, swan)
         assert texts(swan) == {ROWS[0]: "before", ROWS[1]: "once", ROWS[2]: "another branch"}
         grackle.store.close()
+
+
+def test_an_orphan_that_somebody_rescued_and_that_is_parked_here_is_not_rescued_again(tmp_path: Path) -> None:
+    with chain(tmp_path, "grackle", "swan", "heron") as [grackle, swan, heron]:
+        grackle.write("before", ROWS[0])
+        saved = backup(grackle, tmp_path / "saved")
+        grackle = reopen(tmp_path / "grackle", grackle.keyring)
+        introduce(grackle, swan, heron)
+        grackle.write("cut off", ROWS[1])
+        for each in (swan, heron):
+            carry(grackle, each)
+        grackle = restored(grackle, saved, swan, heron)
+        grackle.doubt()
+        grackle.write("another branch", ROWS[2])
+        grackle.heal()
+        swan.on.clear()
+        for each in (swan, heron):
+            carry(grackle, each)
+        assert heron.rescue(grackle) == 1
+        carry(heron, swan)
+        assert swan.rescue(grackle) == 0
+        assert swan.rows("SELECT 1 FROM orphans") == []
+        swan.on.add("things")
+        with swan.store.transaction() as transaction:
+            swan.intake.retry_parked(transaction)
+        settle(grackle, swan, heron)
+        assert swan.blocks() == []
+        assert texts(swan)[ROWS[1]] == "cut off"
+        assert grackle.things() == swan.things() == heron.things()
+        grackle.store.close()
