@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 
-from bench import calls, catch_up, feed, idle, imports, live, nest, search, starts, tool_writes, writes
+from bench import calls, catch_up, federation, feed, idle, imports, live, nest, search, starts, tool_writes, writes
 from bench.figures import Figure, show
 from bench.size import SIZES, Size
 
@@ -18,6 +18,7 @@ BENCHES: dict[str, tuple[str, Bench]] = {
     "tool-writes": ("Writes by the MCP tool", tool_writes.measure),
     "imports": ("Import", imports.measure),
     "live": ("Live sync, beside PouchDB", live.measure),
+    "federation": ("Calls between instances, beside a bare FastMCP server and its stock proxy", federation.measure),
     "search": ("Search", search.measure),
     "calls": ("Searches over HTTP", calls.measure),
     "idle": ("A gateway that idles", idle.measure),

@@ -1,4 +1,4 @@
-"""A FastMCP server with one tool that takes what `crow_store_memory` takes, and does nothing with it.
+"""A FastMCP server with one tool that takes what `crow_store_memory` takes and does nothing with it, and an echo.
 
 python -m bench.bare_server      says {"mcp": "http://…"} and serves until its standard input ends
 """
@@ -14,9 +14,11 @@ import uuid
 import uvicorn
 from fastmcp import FastMCP
 
+from bench.echo import add_echo
 from crow_plugins.memories.tools import MemoryAnswer
 
 server = FastMCP("bare")
+add_echo(server)
 
 
 @server.tool
@@ -39,7 +41,8 @@ def store_memory(content: str, category: str = "general", tags: list[str] | None
 
 
 def main() -> None:
-    listening = socket.socket()
+    # The protocol said outright: asyncio turns Nagle's delay off only where it sees TCP.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     print(json.dumps({"mcp": f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"}), flush=True)
     serving = uvicorn.Server(uvicorn.Config(server.http_app(), log_level="warning"))

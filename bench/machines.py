@@ -27,6 +27,7 @@ class Machine:
         home.mkdir(mode=0o700)
         self.home, self.name = home, home.name
         made = Keyring.create(home, name=home.name, role="home", now=int(time.time()), seed=SEED)
+        self.identity = made.identity
         self.id = made.identity.instance_id
         self._port = _free_port()
         self.url = f"http://127.0.0.1:{self._port}"

@@ -82,6 +82,8 @@ def _mount_parts(server: FastMCP, host: Host) -> None:
         await_in_thread(answer_errors(part))
         taken, provider = _take_names(tools, owner, part), FastMCPProvider(part)
         providers |= dict.fromkeys(taken, provider)
+        if part.providers == [part.local_provider]:
+            part.add_transform(Directory(dict.fromkeys(taken, part.local_provider)))
         part.add_transform(Gate(lambda owner=owner: owner == "host" or host.is_enabled(owner)))  # type: ignore[misc]
         part._mask_error_details = True
         server.add_provider(provider)

@@ -37,6 +37,7 @@ KEEP_SECONDS = 90 * 86_400
 BYTES_MAX = 200 * 1024 * 1024
 WAITING_MAX = 10_000  # beyond it rows are lost and counted: a full disk must not fill the memory too
 BATCH_MAX = 500
+GATHER_SECONDS = 0.02  # what comes after one row joins its commit; a commit for each would cost as much as a call
 PRUNE_EVERY_ROWS = 2_000
 TEXT_MAX = 128
 BUSY_SECONDS = 10
@@ -243,10 +244,12 @@ class Audit:
                 return
 
     def _batch(self) -> tuple[list[Call], list[threading.Event], bool]:
-        """Wait for one thing, then take what else is there."""
+        """Wait for one thing, and a moment for more after a call; then take what is there."""
         calls: list[Call] = []
         told: list[threading.Event] = []
         item = self._waiting.get()
+        if isinstance(item, Call):
+            time.sleep(GATHER_SECONDS)
         while item is not None:
             (calls if isinstance(item, Call) else told).append(item)  # type: ignore[arg-type]  # to its own list
             if len(calls) >= BATCH_MAX:
