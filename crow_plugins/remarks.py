@@ -36,6 +36,8 @@ def of_sync(status: Mapping[str, Any]) -> list[Remark]:
     feeds = status.get("feeds", [])
     suspect = status.get("suspect")
     found = [Remark("bad", f"This machine does not append to its feed now: {suspect}")] if suspect else []
+    if failing := status.get("failing"):
+        found.append(Remark("bad", f"Applying failed: {failing}", "sync"))
     behind = [feed for feed in feeds if feed["behind"]]
     found += [
         Remark("warn", f"{plural(feed['behind'], 'entry', 'entries')} of {feed['name']} still to come", "sync")

@@ -30,6 +30,7 @@ def _status(host: Host) -> dict[str, object]:
         "feeds": [_feed(feed) for feed in replication.status()],
         "open_conflicts": sum(conflicts.open_by_instance().values()),
         "suspect": replication.suspect(),
+        "failing": replication.failing(),
     }
 
 

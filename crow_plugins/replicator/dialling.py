@@ -81,11 +81,21 @@ class Dialler:
     async def _dial_always(self, instance_id: str) -> None:
         wait = FIRST_SECONDS
         while True:
-            other = next((each for each in self._registry.others() if each.instance.id == instance_id), None)
-            if other is not None and instance_id not in self._connected() and not await self._is_shut_out(instance_id):
-                held = await self._dial(other)
+            try:
+                held = await self._try(instance_id)
+            except Exception:  # ours, a failing disk among them: this must go on
+                log.exception("dialling failed, tried again instance=%s", instance_id)
+                held = False
+            if held is not None:
                 wait = FIRST_SECONDS if held else min(2 * wait, LAST_SECONDS)
             await self._pause(instance_id, wait * random.uniform(0.75, 1.25))  # noqa: S311  # spreads load, hides nothing
+
+    async def _try(self, instance_id: str) -> bool | None:
+        """Dial who is not connected; whether it was who it should be, None where nobody is to be dialled."""
+        other = next((each for each in self._registry.others() if each.instance.id == instance_id), None)
+        if other is None or instance_id in self._connected() or await self._is_shut_out(instance_id):
+            return None
+        return await self._dial(other)
 
     async def _is_shut_out(self, instance_id: str) -> bool:
         return instance_id in await asyncio.to_thread(self._shut_out)

@@ -37,6 +37,7 @@ from crow_plugins.replicator.appending import Appending
 from crow_plugins.replicator.applying import Applying
 from crow_plugins.replicator.connections import Connections
 from crow_plugins.replicator.dialling import Dialler
+from crow_plugins.replicator.failing import Failing, is_passing
 from crow_plugins.replicator.feed_storage import find_feed, freeze, held_feed
 from crow_plugins.replicator.history import ancestor
 from crow_plugins.replicator.inbox import Signal
@@ -53,13 +54,14 @@ from crow_plugins.replicator.transport import ByteStream
 from crow_plugins.replicator.trusting import Trusting
 from crow_plugins.replicator.uptake import Uptake
 from crow_plugins.replicator.wake import Wake, wake
-from crow_plugins.store import WriteTransaction
+from crow_plugins.store import StoreUnavailable, WriteTransaction
 
 log = logging.getLogger(__name__)
 
 TEND_SECONDS = 0.5
 AGAIN_SECONDS = 1.0  # after a disk or a database that failed
 LOOK_SECONDS = 0.25
+RECEIVING, APPLYING = "receiving", "applying"  # what may fail for a while
 RECENT_SECONDS = 150  # contact is noted about once a minute
 
 
@@ -73,6 +75,7 @@ class InstanceSyncManager:
         self._trusting = Trusting(crow, registry, self.own, self._chain)
         self._intake = Intake(self.own, Applying(self._trusting.now, premises.table_is_on))
         self._uptake = Uptake(crow, self.own, self._intake, self._trusting, self._tables_on)
+        self._failing = Failing(premises.home.folder)
         self._mending = Mending(crow, self.own, self._intake, SealFile(premises.home.folder))
         self._connections = Connections(premises.keyring.identity.instance_id)
         self._appending = Appending(self.own, self._appended, self._own_grew)
@@ -94,6 +97,7 @@ class InstanceSyncManager:
         """
         self._came = asyncio.Event()
         self._connections.serve_on(asyncio.get_running_loop())
+        await asyncio.to_thread(self._failing.begin)
         await asyncio.to_thread(self._mending.begin)
         home = self._premises.home
         self._wake = Wake(home.folder, home.database, told=self._written_beside, committed=self._committed_beside)
@@ -160,6 +164,9 @@ class InstanceSyncManager:
     def suspect(self) -> str | None:
         return self._mending.suspect()
 
+    def failing(self) -> str | None:
+        return self._failing.said(self._crow.now())
+
     def lease(self) -> Lease:
         """The right to dial, which one process of the home has at a time."""
         return Lease(self._premises.home.folder / "sync.lock")
@@ -179,6 +186,8 @@ class InstanceSyncManager:
             log.info("peer is silent, the connection ends peer=%s", link.peer and link.peer.id)
         except CrowError as error:
             log.warning("connection ended peer=%s reason=%s", link.peer and link.peer.id, error)
+            if is_passing(error):
+                await asyncio.to_thread(self._failing.note, RECEIVING, error, self._crow.now())
         except Exception:  # ours: the next connection begins anew
             log.exception("connection failed peer=%s", link.peer and link.peer.id)
         finally:
@@ -190,7 +199,10 @@ class InstanceSyncManager:
     def _gone(self, peer_id: str) -> None:
         """Nobody probes an instance without an address, so its leaving is all that is known."""
         if any(other.instance.id == peer_id and other.gateway_url is None for other in self._registry.others()):
-            self._registry.seen(peer_id, "offline")
+            try:
+                self._registry.seen(peer_id, "offline")
+            except StoreUnavailable as error:  # it is noted again with the next contact
+                _complain("that a peer left is not noted", error)
 
     @property
     def noise_key(self) -> KeyPair:
@@ -258,6 +270,7 @@ class InstanceSyncManager:
             events = link.session.work(shelf, only)
             shelf.finish()
             self._uptake.take_with_their_blocks(transaction, shelf.came_alone())
+        self._failing.over(RECEIVING)
         return events
 
     def _note(self, peer_id: str, event: FeedEvent) -> None:
@@ -367,8 +380,9 @@ class InstanceSyncManager:
             self._came.clear()
             try:
                 await asyncio.to_thread(self._apply)
-            except Exception:  # a full or failing disk, a busy database: visible, and tried again
-                log.exception("applying failed, tried again in a second")
+            except Exception as error:  # a full or failing disk, a busy database: visible, and tried again
+                _complain("applying failed, tried again in a second", error)
+                await asyncio.to_thread(self._failing.note, APPLYING, error, self._crow.now())
                 await asyncio.sleep(AGAIN_SECONDS)
                 self._came.set()
             self._connections.changed.set()
@@ -379,13 +393,14 @@ class InstanceSyncManager:
         self._uptake.take_all()
         if self.is_caught_up():
             self._premises.sweep_conflicts()
+        self._failing.over(APPLYING)
 
     async def _tend_always(self) -> None:
         while True:
             try:
                 await asyncio.to_thread(self._tend)
-            except Exception:  # visible, and tried again
-                log.exception("tending the feeds failed, tried again")
+            except Exception as error:  # visible, and tried again
+                _complain("tending the feeds failed, tried again", error)
             await asyncio.sleep(TEND_SECONDS)
 
     def _tend(self) -> None:
@@ -444,6 +459,11 @@ class InstanceSyncManager:
 def _held_length(db: peewee.Database, key: bytes) -> int:
     number = find_feed(db, key)
     return 0 if number is None else held_feed(db, number).contiguous
+
+
+def _complain(what: str, error: Exception) -> None:
+    """A full disk is said in a line each time, and not with where it was met."""
+    log.error("%s: %s", what, error, exc_info=None if is_passing(error) else error)
 
 
 def _has_key(other: KnownInstance, noise_key: bytes) -> bool:

@@ -58,11 +58,15 @@ class FeedAnswer(BaseModel):
 
 
 class SyncAnswer(BaseModel):
-    """Every feed, our own first; `suspect` says why this instance may not append now."""
+    """Every feed, our own first.
+
+    `suspect` says why this instance may not append now, `failing` why it can apply nothing, and what to do.
+    """
 
     feeds: list[FeedAnswer]
     open_conflicts: int
     suspect: str | None
+    failing: str | None
 
 
 class ProgressAnswer(BaseModel):
@@ -120,7 +124,12 @@ def sync_answer(own_id: str, replication: Replication, conflicts: Conflicts, onl
         for feed in replication.status()
         if only in (None, feed.instance.id)
     ]
-    return SyncAnswer(feeds=feeds, open_conflicts=sum(pending.values()), suspect=replication.suspect())
+    return SyncAnswer(
+        feeds=feeds,
+        open_conflicts=sum(pending.values()),
+        suspect=replication.suspect(),
+        failing=replication.failing(),
+    )
 
 
 def _add_sync(
@@ -219,6 +228,8 @@ def status_text(answer: SyncAnswer) -> str:
     lines = [_feed_line(feed, own) for feed in answer.feeds]
     if answer.suspect:
         lines.insert(0, f"This instance does not append to its feed now: {answer.suspect}")
+    if answer.failing:
+        lines.insert(0, f"Applying failed: {answer.failing}")
     if answer.open_conflicts:
         lines.append(f"{answer.open_conflicts} open conflicts; list them with crow_list_conflicts.")
     return "\n".join(lines) or "This instance knows no other yet."

@@ -78,7 +78,7 @@ class Uptake:
         try:
             return self._took(Source(number, feed.instance_id), careful=key in self._careful)
         except Exception as error:
-            if key in self._careful:
+            if key in self._careful or is_out_of_service(error):
                 raise
             log.warning("a batch failed, its entries are tried one by one instance=%s: %s", feed.instance_id, error)
             self._careful.add(key)

@@ -300,6 +300,9 @@ class Replication(Protocol):
     def suspect(self) -> str | None:
         """Why this instance may not append to its feed now; None when it may. Database work."""
 
+    def failing(self) -> str | None:
+        """Why nothing can be taken in from anybody now, and what to do; None when all is well. Reads a file."""
+
 
 class ConflictDesk(Protocol):
     """Where conflicts are settled. Database work."""
