@@ -14,7 +14,7 @@ import peewee
 from crow_hooks import Change, Transaction, Version
 from crow_plugins.replicator.entries import EntryIndex, Place
 from crow_plugins.replicator.entry import written
-from crow_plugins.replicator.own_feed import OwnFeed
+from crow_plugins.replicator.own_feed import OwnFeed, State
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class Appending:
         db = staged.transaction.db
         state = self._own.state(db)
         changes = [change for change, _ in staged.entries]
-        seq = append_or_keep(db, self._own, changes, [block for _, block in staged.entries])
+        seq = append_or_keep(db, self._own, state, changes, [block for _, block in staged.entries])
         if seq is not None:
             staged.transaction.after_commit(lambda: self._tell(changes, seq))
         # What was written while this plugin was off is below: then the mark stays, and tells of it.
@@ -59,18 +59,20 @@ class Appending:
             self._appended(change, seq)
 
 
-def append_or_keep(db: peewee.Database, own: OwnFeed, changes: Sequence[Change], blocks: Sequence[bytes]) -> int | None:
+def append_or_keep(
+    db: peewee.Database, own: OwnFeed, state: State, changes: Sequence[Change], blocks: Sequence[bytes]
+) -> int | None:
     """Append entries and index them; returns the seq of the first, None if they wait in the outbox instead."""
-    if own.state(db).suspect is not None or not own.may_sign:
+    if state.suspect is not None or not own.may_sign:
         for change, block in zip(changes, blocks, strict=True):
             keep(db, change.version, block)
         return None
     first = own.append(db, blocks)
-    number, index = own.number(db), EntryIndex(db)
-    for seq, change in enumerate(changes, first):
-        index.add(change.table, change.row_id, change.version, Place(number, seq))
+    index = EntryIndex(db)
+    for seq, change in enumerate(changes, first.seq):
+        index.add(change.table, change.row_id, change.version, Place(first.feed, seq))
     index.flush()
-    return first
+    return first.seq
 
 
 def keep(db: peewee.Database, version: Version, block: bytes) -> None:

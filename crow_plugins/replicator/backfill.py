@@ -65,7 +65,7 @@ def _append(transaction: WriteTransaction, own: OwnFeed, lacking: Sequence[Live]
     """Look again, under the lock: the row may have been written meanwhile, with its entry."""
     index = EntryIndex(transaction.db)
     changes = [change for live in lacking if _is_lacking(index, live, own) for change in _changes(transaction, live)]
-    append_or_keep(transaction.db, own, changes, [written(change) for change in changes])
+    append_or_keep(transaction.db, own, own.state(transaction.db), changes, [written(change) for change in changes])
     return len(changes)
 
 

@@ -62,11 +62,11 @@ def rescue(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: 
         db.execute_sql("DELETE FROM orphans WHERE writer = ? AND lamport = ?", (version.writer, version.lamport))
     if kept:
         blocks = [rescued(found.original, own.instance_id, transaction.now) for found in kept]
-        number, first = own.number(db), own.append(db, blocks)
-        for seq, found in enumerate(kept, first):
-            index.add(found.entry.table, found.entry.row_id, found.entry.version, Place(number, seq))
+        first = own.append(db, blocks)
+        for seq, found in enumerate(kept, first.seq):
+            index.add(found.entry.table, found.entry.row_id, found.entry.version, Place(first.feed, seq))
         index.flush()
-        intake.take_own(transaction, first)
+        intake.take_own(transaction, first.seq)
     return len(kept)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import peewee
@@ -227,27 +226,30 @@ class DatabaseStorage:
 
 
 class ReadOnce(DatabaseStorage):
-    """The same within one read transaction, where nothing changes: what stands in the feed's row is read once."""
+    """The same where nobody else changes the feed, within a read transaction or one append: its row is read once."""
 
-    def head(self) -> Head:
-        return self._once[0]
-
-    def manifest(self) -> bytes | None:
-        return self._once[2]
+    def __init__(self, db: peewee.Database, feed: int) -> None:
+        super().__init__(db, feed)
+        self._reached: tuple[Head, int] | None = None
+        self._held: Held | None = None
 
     def contiguous(self) -> int:
-        return self._once[1]
+        return self._reach()[1]
 
     def held(self) -> Held:
-        return self._held_once
+        if self._held is None:
+            self._held = super().held()
+        return self._held
 
     def store(self, batch: Batch) -> None:
-        raise AssertionError("stored while reading")
+        super().store(batch)
+        self._reached = self._held = None
 
-    @cached_property
-    def _once(self) -> tuple[Head, int, bytes | None]:
-        return *self._reach(), super().manifest()
+    def _reach(self) -> tuple[Head, int]:
+        if self._reached is None:
+            self._reached = super()._reach()
+        return self._reached
 
-    @cached_property
-    def _held_once(self) -> Held:
-        return super().held()
+    def _cut(self, length: int) -> None:
+        super()._cut(length)
+        self._reached = None

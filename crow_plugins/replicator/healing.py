@@ -52,11 +52,11 @@ def finish(
     waiting = _lacking(_waiting(transaction, number), index, parked_anywhere(db))
     if waiting:
         first = own.append(db, waiting)
-        for seq, block in enumerate(waiting, first):
+        for seq, block in enumerate(waiting, first.seq):
             entry = read(block).entry
             index.add(entry.table, entry.row_id, entry.version, Place(number, seq))
         index.flush()
-        intake.take_own(transaction, first)  # what was cut off while it was parked is in no row yet
+        intake.take_own(transaction, first.seq)  # what was cut off while it was parked is in no row yet
     db.execute_sql("DELETE FROM outbox")
     db.execute_sql("DELETE FROM orphans WHERE feed = ?", (number,))
     own.trust(db)

@@ -16,7 +16,8 @@ import peewee
 from crow_plugins.feed import Feed, Writer, created
 from crow_plugins.feed.manifest import default, encode
 from crow_plugins.keyring import Keyring
-from crow_plugins.replicator.feed_storage import DatabaseStorage, add_feed, find_feed
+from crow_plugins.replicator.entries import Place
+from crow_plugins.replicator.feed_storage import DatabaseStorage, ReadOnce, add_feed, find_feed
 from crow_plugins.store import WriteTransaction
 
 
@@ -61,18 +62,19 @@ class OwnFeed:
         row = db.execute_sql("SELECT fork, length FROM feeds WHERE key = ?", (self.key,)).fetchone()
         return (int(row[0]), int(row[1])) if row else (0, 0)
 
-    def append(self, db: peewee.Database, blocks: Sequence[bytes]) -> int:
-        """Append under one signature, inside the caller's transaction; returns the seq of the first block."""
+    def append(self, db: peewee.Database, blocks: Sequence[bytes]) -> Place:
+        """Append under one signature, inside the caller's transaction; returns where the first block stands."""
+        number = self.number(db)
         feed = self._feed_to_append_to(db)
+        feed.storage = ReadOnce(db, number)
         batch = feed.append(blocks, self.writer())
         feed.storage.store(batch)
-        return batch.base.length
+        return Place(number, batch.base.length)
 
     def _feed_to_append_to(self, db: peewee.Database) -> Feed:
         """Made once, since reading a manifest costs more than appending; the door lets one append at a time."""
         if self._appended is None:
             self._appended = self.feed(db)
-        self._appended.storage = DatabaseStorage(db, self.number(db))
         return self._appended
 
     def writer(self) -> Writer:
