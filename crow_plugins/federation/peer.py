@@ -7,6 +7,7 @@ corrected once by what the other says under its signature.
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import ssl
 import time
@@ -27,6 +28,7 @@ from crow_plugins.outbound.urls import Zone
 CALLS_AT_ONCE = 8
 SCOPES = ("read", "write")
 UNAUTHORIZED = 401
+TIME = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
 class Signed(httpx2.Auth):
@@ -34,15 +36,16 @@ class Signed(httpx2.Auth):
 
     requires_request_body = True
 
-    def __init__(self, crow: Crow, known: KnownInstance, instance_key: bytes, offset: float) -> None:
+    def __init__(self, crow: Crow, known: KnownInstance, instance_key: bytes, offset: int) -> None:
         self._crow, self._known, self._instance_key = crow, known, instance_key
         self.offset = offset
 
     def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
         response = yield self._signed(request)
-        if response.status_code == UNAUTHORIZED and self._corrected(response):
+        told = self._checked(response)
+        if response.status_code == UNAUTHORIZED and told is not None and self._corrected(told):
             response = yield self._signed(request)
-        self._check(response)
+            self._checked(response)
 
     def _signed(self, request: httpx2.Request) -> httpx2.Request:
         self._jti = secrets.token_bytes(token.JTI_BYTES)
@@ -51,7 +54,7 @@ class Signed(httpx2.Auth):
             instance_key=self._instance_key,
             issuer=self._crow.instance.id,
             audience=self._known.instance.id,
-            now=int(time.time() + self.offset),
+            now=self._crow.now() + self.offset,
             jti=self._jti,
             method=request.method,
             body=request.content,
@@ -60,26 +63,24 @@ class Signed(httpx2.Auth):
         request.headers["authorization"] = f"Bearer {minted}"
         return request
 
-    def _check(self, response: httpx2.Response, at: int | None = None) -> None:
+    def _checked(self, response: httpx2.Response) -> int | None:
+        """The hour that an answer tells, if it tells one. Raises `BadProof` where the other did not sign all of it."""
+        said = response.headers.get("crow-time", "")
+        told = int(said) if TIME.fullmatch(said) else None
         token.check_proof(
             response.headers.get("crow-proof"),
             instance_key=self._known.instance_key,
             instance_id=self._known.instance.id,
             jti=self._jti,
             status=response.status_code,
-            time=at,
+            time=told,
         )
+        return told
 
-    def _corrected(self, response: httpx2.Response) -> bool:
-        """Whether the other told its time, under its signature, and ours was off."""
-        said = response.headers.get("crow-time", "")
-        if not said.isdigit():
-            return False
-        self._check(response, int(said))
-        offset = int(said) - time.time()
-        corrected = abs(offset - self.offset) > token.LEEWAY_SECONDS
-        self.offset = offset
-        return corrected
+    def _corrected(self, told: int) -> bool:
+        """Whether our clock was off by that hour, so that another try makes sense."""
+        before, self.offset = self.offset, told - self._crow.now()
+        return abs(self.offset - before) > token.LEEWAY_SECONDS
 
 
 class Peer:
@@ -97,7 +98,7 @@ class Peer:
         self.breaker = Breaker(time.monotonic)
         self._idle: list[tuple[Line, Signed]] = []
         self._is_closed = False
-        self._offset = 0.0
+        self._offset = 0  # seconds by which its clock is ahead of ours, as far as was told
         self._discovered: mcp_types.DiscoverResult | None = None
 
     async def call_tool(self, name: str, arguments: Mapping[str, object], progress: Any = None) -> Any:

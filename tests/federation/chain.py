@@ -80,13 +80,13 @@ async def call_tool(asked: Instance, name: str, /, **arguments: Any) -> dict[str
 
 async def over_http(asked: Instance, tool: str, /, **arguments: Any) -> str:
     """Call a tool as an assistant does, by HTTP with a token of its own; returns the token."""
-    token = await to_thread(_assistant_token, asked)
+    token = await to_thread(assistant_token, asked)
     async with Client(StreamableHttpTransport(f"{asked.url}/mcp", auth=token)) as client:
         await client.call_tool(tool, arguments)
     return token
 
 
-def _assistant_token(asked: Instance) -> str:
+def assistant_token(asked: Instance) -> str:
     with asked.host.transaction() as transaction:
         made, _ = bearer.create(transaction.db, secrets.token_hex(4), bearer.SCOPES, now=transaction.now)
     return made

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from asyncio import to_thread
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 from fastmcp import Client
 
 from crow_plugins.federation.inbound import INBOUND
+from crow_plugins.host import Host
 from tests.federation.chain import call_tool, federation, know, make_home, over_http
-from tests.replicator.gateways import Instance, open_instance, serving
+from tests.replicator.gateways import Instance, serving
 
 pytestmark = pytest.mark.anyio
 DEAD = "http://127.0.0.1:9"
 DEADLINE_SECONDS = 12.0
+NO_CLOCKS: Mapping[str, Callable[[], float]] = MappingProxyType({})
 WELL = ("swan", "heron", "gateway-4", "gateway-5", "gateway-6")
 
 
@@ -43,12 +47,18 @@ class Wire:
             return
         host, port = self._target.removeprefix("http://").split(":")
         there_reader, there = await asyncio.open_connection(host, int(port))
-        await asyncio.gather(self._pump(reader, there, self.heard), self._pump(there_reader, writer, bytearray()))
+        await asyncio.gather(self._pump(reader, there, self.note), self._pump(there_reader, writer, len))
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, heard: bytearray) -> None:
+    def note(self, part: bytes) -> None:
+        """Something came from the caller and goes on after this."""
+        self.heard += part
+
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, note: Callable[[bytes], object]
+    ) -> None:
         try:
             while part := await source.read(65_536):
-                heard += part
+                note(part)
                 await asyncio.sleep(self._wait_seconds)
                 sink.write(part)
                 await sink.drain()
@@ -59,12 +69,17 @@ class Wire:
 
 
 @asynccontextmanager
-async def many(folder: Path, *names: str) -> AsyncIterator[dict[str, Instance]]:
-    """The first knows all others and is known to them; all serve."""
+async def many(
+    folder: Path, *names: str, plugins: str = "", clocks: Mapping[str, Callable[[], float]] = NO_CLOCKS
+) -> AsyncIterator[dict[str, Instance]]:
+    """The first knows all others and is known to them; all serve. The first has the plugins, as manifest lines."""
     async with AsyncExitStack() as stack:
-        made = {}
+        made: dict[str, Instance] = {}
         for name in names:
-            instance = open_instance(make_home(folder, name))
+            home = make_home(folder, name)
+            with (home / "plugin_manifest.toml").open("a") as manifest:
+                manifest.write("" if made else plugins)
+            instance = Instance(home, Host(home, now=clocks.get(name, time.time)))
             stack.callback(instance.host.close)
             made[name] = await stack.enter_async_context(serving(instance))
         first, *others = made.values()
