@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 3  # what a stop waits for answers under way; streams that stay open are cut after it
 BACKLOG = 2048
+DATE_TICK = 10  # uvicorn counts tenths of a second, and renews the date at every tenth of them
 WEBSOCKET_MESSAGE_BYTES_MAX = 1 << 20  # held in memory before anybody looks who sent it
 PORT_MAX = 65_535
 
@@ -170,6 +171,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
         self._announce = announce
+        self._told = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -180,9 +182,17 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def main_loop(self) -> None:
+        """Tick once a second, for the date that answers carry; uvicorn would look ten times whether it is to stop."""
+        while not await self.on_tick(DATE_TICK):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._told.wait()
+
     def stop(self) -> None:
         self.force_exit = self.should_exit  # asked twice: do not wait any longer
         self.should_exit = True
+        self._told.set()
 
 
 async def _serve_until_told(app: ASGIApp, listener: socket.socket, announce: Callable[[], None]) -> None:

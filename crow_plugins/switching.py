@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WATCH_SECONDS = 0.25  # an operator who switches a plugin sees it happen; looking costs two calls of stat
+WATCH_SECONDS = 0.5  # an operator who switches a plugin sees it happen; looking costs two calls of stat
 
 Stamp = tuple[int, int, int]
 

@@ -81,6 +81,8 @@ class Dialler:
     async def _dial_always(self, instance_id: str) -> None:
         wait = FIRST_SECONDS
         while True:
+            if instance_id in self._connected():  # by the peer's doing; `dial_now` is told when it leaves
+                await self._pause(instance_id, LAST_SECONDS)
             try:
                 held = await self._try(instance_id)
             except Exception:  # ours, a failing disk among them: this must go on

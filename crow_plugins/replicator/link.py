@@ -110,6 +110,9 @@ class Link:
         turn = await self._inbox.take()
         if Signal.KEEP_ALIVE in turn.signals and self._inbox.silent_seconds() > SILENCE_SECONDS:
             raise TimeoutError
+        if not turn.data and turn.signals == {Signal.KEEP_ALIVE}:  # most turns of most days: no work for a thread
+            await self._send(self._kept_alive())
+            return
         await self._send(await asyncio.to_thread(self._turn, turn))
         while self.session.has_work and not self._ended:
             await self._send(await asyncio.to_thread(self._work))
@@ -129,6 +132,11 @@ class Link:
             async with asyncio.timeout(SILENCE_SECONDS):
                 await self._stream.send(data)
 
+    def _kept_alive(self) -> bytes:
+        if self.peer is not None:
+            self.session.say(KeepAlive())
+        return self.session.data_to_send()
+
     # ---- a turn, on a worker thread -------------------------------------------------------------
 
     def _turn(self, turn: Turn) -> bytes:
@@ -145,7 +153,7 @@ class Link:
         return self._work(grown=bool(turn.signals & {Signal.FEEDS_GREW, Signal.CHAIN_CHANGED}))
 
     def _work(self, *, grown: bool = False) -> bytes:
-        if self.peer is not None:
+        if self.peer is not None and (grown or self.session.has_work):
             self._house.work(self, grown=grown)
         return self.session.data_to_send()
 

@@ -58,7 +58,7 @@ from crow_plugins.store import StoreUnavailable, WriteTransaction
 
 log = logging.getLogger(__name__)
 
-TEND_SECONDS = 0.5
+TEND_SECONDS = 1.0
 AGAIN_SECONDS = 1.0  # after a disk or a database that failed
 LOOK_SECONDS = 0.25
 RECEIVING, APPLYING = "receiving", "applying"  # what may fail for a while
@@ -193,6 +193,8 @@ class InstanceSyncManager:
         finally:
             if self._connections.leave(link) and link.peer is not None:
                 self._measuring.lag.left(link.peer.id)
+                if self._dialler is not None:
+                    self._dialler.dial_now(link.peer.id)
                 await asyncio.to_thread(self._gone, link.peer.id)
         return link
 
