@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -49,20 +49,25 @@ def measure(size: Size) -> Iterator[Figure]:
         yield measured(f"PouchDB from its server, {size.documents:,} documents", documents, "documents/s")
 
 
-def fill(machine: Machine, rows: int, start: int = 0) -> None:
+def fill(machine: Machine, rows: int) -> None:
     """Write rows by the door, so many in a transaction."""
     with Host(machine.home) as host:
-        for first in range(start, start + rows, BATCH_ROWS):
-            with host.transaction() as transaction:
-                for number in range(first, min(start + rows, first + BATCH_ROWS)):
-                    row_id = str(uuid.uuid5(uuid.NAMESPACE_OID, str(number)))
-                    content = f"{number} {TEXT}"[:ROW_BYTES]
-                    transaction.db.execute_sql(
-                        "INSERT INTO memories (id, content, category, importance, tags, origin_instance, "
-                        "created_at, updated_at) VALUES (?, ?, 'general', 5, '[]', ?, ?, ?)",
-                        (row_id, content, host.instance.id, transaction.now, transaction.now),
-                    )
-                    transaction.record("memory_insert", "memories", row_id)
+        for start in range(0, rows, BATCH_ROWS):
+            numbers = range(start, min(rows, start + BATCH_ROWS))
+            ids = (str(uuid.uuid5(uuid.NAMESPACE_OID, str(number))) for number in numbers)
+            write(host, {each: f"{number} {TEXT}"[:ROW_BYTES] for number, each in zip(numbers, ids, strict=True)})
+
+
+def write(host: Host, contents: Mapping[str, str]) -> None:
+    """Memories by their ids, in one transaction."""
+    with host.transaction() as transaction:
+        for row_id, content in contents.items():
+            transaction.db.execute_sql(
+                "INSERT INTO memories (id, content, category, importance, tags, origin_instance, "
+                "created_at, updated_at) VALUES (?, ?, 'general', 5, '[]', ?, ?, ?)",
+                (row_id, content, host.instance.id, transaction.now, transaction.now),
+            )
+            transaction.record("memory_insert", "memories", row_id)
 
 
 def seconds_until_applied(machine: Machine, writer: Machine, rows: int) -> float:

@@ -24,11 +24,13 @@ class Machine:
     """One installation with a gateway on a port of its own; `process` is the gateway's while it serves."""
 
     def __init__(self, home: Path) -> None:
-        home.mkdir(mode=0o700)
+        """Makes the home where there is none."""
         self.home, self.name = home, home.name
-        made = Keyring.create(home, name=home.name, role="home", now=int(time.time()), seed=SEED)
-        self.identity = made.identity
-        self.id = made.identity.instance_id
+        if not home.exists():
+            home.mkdir(mode=0o700)
+            Keyring.create(home, name=home.name, role="home", now=int(time.time()), seed=SEED)
+        self.identity = Keyring.load(home).identity
+        self.id = self.identity.instance_id
         self._port = _free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.process: subprocess.Popen[str] | None = None
