@@ -1,22 +1,28 @@
 """The certificate: by it a machine shows that it is of a chain, since only the master seed can have made it.
 
-It names one instance and its three public keys, and is signed by the chain key. It travels as
+It names one instance and its three keys, and is signed by the chain key. It travels among the instances of a chain as
 
-    {"certificate":{…},"signature":"…128 hex…"}
+    {"certificate":{…},"feed_key":"…64 hex…","signature":"…128 hex…"}
 
-in canonical JSON, so it has one spelling and the signature is checked over the very bytes that came. Reading is
-strict: what is not exactly a certificate is refused, never repaired. Whether an instance was revoked is not known
-here.
+and is shown to strangers without `feed_key`: by that key a feed is asked for, so whoever has it can read. What is
+signed therefore holds `feed_commitment` in its place,
+
+    BLAKE2b-256("crow/v1/feed-commitment" ‖ 0 ‖ feed key)
+
+which tells nothing of the key, and which no other key fits. Both forms are canonical JSON, so each has one spelling and
+the signature is checked over the very bytes that came. Reading is strict: what is not exactly a certificate of the form
+that is asked for is refused, never repaired. Whether an instance was revoked is not known here.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 import unicodedata
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import get_args
 
 from crow_hooks.types import Role
@@ -32,28 +38,31 @@ from crow_plugins.identity.errors import (
     CertificateNewer,
     CertificateNotYetValid,
     CertificateTooLarge,
+    FeedKeyForged,
 )
-from crow_plugins.identity.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair, check_public_key
+from crow_plugins.identity.keys import KeyPair, check_public_key
 
 VERSION = 1
 PURPOSE = "certificate"
+COMMITMENT_LABEL = b"crow/v1/feed-commitment\0"
+COMMITMENT_BYTES = 32
 SIZE_MAX = 2048  # twice the longest one
 NAME_MAX = 64
 ROLES: tuple[Role, ...] = get_args(Role)
 # Two machines whose clocks are a day off in opposite directions still know each other.
 CLOCK_TOLERANCE_SECONDS = 2 * 86_400
 
-_BEFORE, _BETWEEN, _AFTER = b'{"certificate":', b',"signature":"', b'"}'
-_TAIL_BYTES = len(_BETWEEN) + 2 * SIGNATURE_BYTES + len(_AFTER)
-_HEX_KEY = re.compile(rf"[0-9a-f]{{{2 * PUBLIC_KEY_BYTES}}}", re.ASCII)
-_HEX_SIGNATURE = re.compile(rf"[0-9a-f]{{{2 * SIGNATURE_BYTES}}}".encode())
+# A body ends in a brace, so that what stands behind it is never taken for a part of it.
+_PUBLIC = re.compile(rb'\{"certificate":(.*),"signature":"([0-9a-f]{128})"\}', re.DOTALL)
+_WHOLE = re.compile(rb'\{"certificate":(.*),"feed_key":"([0-9a-f]{64})","signature":"([0-9a-f]{128})"\}', re.DOTALL)
+_HEX_32_BYTES = re.compile(r"[0-9a-f]{64}", re.ASCII)
 # Control, format, surrogate, private use, line and paragraph separators: they forge what a terminal shows.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """The chain says: this instance has these keys.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicCertificate:
+    """The chain says: this instance has these keys. All of it is signed, and a stranger may know it.
 
     Keys are 32 bytes; `not_before` and `expires` are unix seconds, `expires` the first at which it is over. Of two
     certificates of one instance the one with the higher `serial` counts.
@@ -65,26 +74,48 @@ class Certificate:
     role: Role
     instance_key: bytes
     noise_key: bytes
-    feed_key: bytes
+    feed_commitment: bytes
     serial: int
     not_before: int
     expires: int | None = None
 
 
-_FIELDS = frozenset({"v", *(field.name for field in dataclasses.fields(Certificate))})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate(PublicCertificate):
+    """The same with the feed key, for the instances of the chain only; its commitment follows from it."""
+
+    feed_key: bytes
+    feed_commitment: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "feed_commitment", commitment(self.feed_key))
+
+
+_FIELDS = frozenset({"v", *(each.name for each in dataclasses.fields(PublicCertificate))})
+
+
+def commitment(feed_key: bytes) -> bytes:
+    """The 32 bytes that stand for a feed key where strangers read."""
+    return hashlib.blake2b(COMMITMENT_LABEL + feed_key, digest_size=COMMITMENT_BYTES).digest()
 
 
 def issue(certificate: Certificate, chain: KeyPair) -> bytes:
-    """Sign a certificate; returns the bytes that travel.
+    """Sign a certificate; returns the bytes that travel, with the feed key.
 
     Raises as `read` does where a field cannot stand in one, and `CertificateForeign` when it names another chain.
     """
-    if certificate.chain != chain.public_key:
-        raise CertificateForeign
     body = _encoded(_fields(certificate))
-    _certificate(body)  # what is signed can be read
-    signature = signing.sign(chain, PURPOSE, chain.public_key.hex(), body)
-    return b"".join((_BEFORE, body, _BETWEEN, signature.hex().encode(), _AFTER))
+    signature = signing.sign(chain, PURPOSE, chain.public_key.hex(), body).hex().encode()
+    feed_key = certificate.feed_key.hex().encode()
+    signed = b'{"certificate":' + body + b',"feed_key":"' + feed_key + b'","signature":"' + signature + b'"}'
+    read(signed, chain.public_key)  # what was signed can be read
+    return signed
+
+
+def public(signed: bytes) -> bytes:
+    """What a stranger is shown of a certificate as it travels. Raises `CertificateTooLarge`, `CertificateMalformed`."""
+    body, _, signature = _parted(signed, _WHOLE)
+    return b'{"certificate":' + body + b',"signature":"' + signature + b'"}'
 
 
 def verify(signed: bytes | str | Mapping[str, object], chain_public_key: bytes, now: int) -> Certificate:
@@ -94,10 +125,14 @@ def verify(signed: bytes | str | Mapping[str, object], chain_public_key: bytes, 
     Raises as `read`, and `CertificateNotYetValid`, `CertificateExpired`.
     """
     certificate = read(signed, chain_public_key)
-    if now < certificate.not_before - CLOCK_TOLERANCE_SECONDS:
-        raise CertificateNotYetValid(certificate.not_before - now)
-    if certificate.expires is not None and now >= certificate.expires:
-        raise CertificateExpired(now - certificate.expires)
+    _check_time(certificate, now)
+    return certificate
+
+
+def verify_public(signed: bytes | Mapping[str, object], chain_public_key: bytes, now: int) -> PublicCertificate:
+    """The same of one that comes without its feed key, as a stranger shows it. Raises the same."""
+    certificate = read_public(signed, chain_public_key)
+    _check_time(certificate, now)
     return certificate
 
 
@@ -105,17 +140,22 @@ def read(signed: bytes | str | Mapping[str, object], chain_public_key: bytes) ->
     """A certificate of our chain, whatever the time: the bytes or text that came, or the JSON object of them.
 
     Raises `CertificateTooLarge`, `CertificateMalformed`, `CertificateNewer`, `DegenerateKey`, `BadName`,
-    `CertificateForeign` or `CertificateForged`.
+    `CertificateForeign`, `CertificateForged`, or `FeedKeyForged` where another key was put beside it.
     """
-    body, signature = _parted(_bytes(signed))
-    certificate = _certificate(body)
-    if certificate.chain != chain_public_key:
-        raise CertificateForeign
-    try:
-        signing.verify(chain_public_key, PURPOSE, chain_public_key.hex(), body, signature)
-    except BadSignature as error:
-        raise CertificateForged from error
-    return certificate
+    body, digits, signature = _parted(_bytes(signed), _WHOLE)
+    certified, feed_key = _read(body, signature, chain_public_key), bytes.fromhex(digits.decode())
+    if commitment(feed_key) != certified.feed_commitment:
+        raise FeedKeyForged
+    check_public_key(feed_key, "feed key")
+    fields = dataclasses.asdict(certified)
+    del fields["feed_commitment"]  # the key has it
+    return Certificate(**fields, feed_key=feed_key)
+
+
+def read_public(signed: bytes | Mapping[str, object], chain_public_key: bytes) -> PublicCertificate:
+    """The same of one without its feed key; one that has it is `CertificateMalformed`."""
+    body, signature = _parted(_bytes(signed), _PUBLIC)
+    return _read(body, signature, chain_public_key)
 
 
 def check_name(name: str) -> None:
@@ -143,16 +183,33 @@ def _encoded(fields: dict[str, object]) -> bytes:
         raise CertificateMalformed("it holds a value that cannot stand in one") from error
 
 
-def _parted(signed: bytes) -> tuple[bytes, bytes]:
-    """Body and signature, each as received."""
+def _parted(signed: bytes, form: re.Pattern[bytes]) -> tuple[bytes, ...]:
+    """Body, feed key in a form that has it, and signature, each as received."""
     if len(signed) > SIZE_MAX:
         raise CertificateTooLarge(SIZE_MAX)
-    body, tail = signed[len(_BEFORE) : -_TAIL_BYTES], signed[-_TAIL_BYTES:]
-    digits = tail[len(_BETWEEN) : -len(_AFTER)]
-    framed = signed.startswith(_BEFORE) and tail.startswith(_BETWEEN) and tail.endswith(_AFTER)
-    if not framed or not _HEX_SIGNATURE.fullmatch(digits):
-        raise CertificateMalformed("it is not a certificate with its signature")
-    return body, bytes.fromhex(digits.decode())
+    found = form.fullmatch(signed)
+    if found is None:
+        wanted = "its feed key and its signature" if form is _WHOLE else "its signature alone"
+        raise CertificateMalformed(f"it is not a certificate with {wanted}")
+    return found.groups()
+
+
+def _read(body: bytes, signature: bytes, chain_public_key: bytes) -> PublicCertificate:
+    certificate = _certificate(body)
+    if certificate.chain != chain_public_key:
+        raise CertificateForeign
+    try:
+        signing.verify(chain_public_key, PURPOSE, chain_public_key.hex(), body, bytes.fromhex(signature.decode()))
+    except BadSignature as error:
+        raise CertificateForged from error
+    return certificate
+
+
+def _check_time(certificate: PublicCertificate, now: int) -> None:
+    if now < certificate.not_before - CLOCK_TOLERANCE_SECONDS:
+        raise CertificateNotYetValid(certificate.not_before - now)
+    if certificate.expires is not None and now >= certificate.expires:
+        raise CertificateExpired(now - certificate.expires)
 
 
 def _fields(certificate: Certificate) -> dict[str, object]:
@@ -164,7 +221,7 @@ def _fields(certificate: Certificate) -> dict[str, object]:
         "role": certificate.role,
         "instance_key": certificate.instance_key.hex(),
         "noise_key": certificate.noise_key.hex(),
-        "feed_key": certificate.feed_key.hex(),
+        "feed_commitment": certificate.feed_commitment.hex(),
         "serial": certificate.serial,
         "not_before": certificate.not_before,
     }
@@ -173,25 +230,25 @@ def _fields(certificate: Certificate) -> dict[str, object]:
     return fields
 
 
-def _certificate(body: bytes) -> Certificate:
+def _certificate(body: bytes) -> PublicCertificate:
     """The certificate that these bytes spell: right in every field, signed by whomever."""
     fields = _object(body)
-    certificate = Certificate(
+    certificate = PublicCertificate(
         chain=_key(fields, "chain"),
         instance_id=_instance_id(fields),
         name=_name(fields),
         role=_role(fields),
         instance_key=_key(fields, "instance_key"),
         noise_key=_key(fields, "noise_key"),
-        feed_key=_key(fields, "feed_key"),
+        feed_commitment=_bytes_of(fields, "feed_commitment"),
         serial=_number(fields, "serial"),
         not_before=_number(fields, "not_before"),
         expires=_number(fields, "expires") if "expires" in fields else None,
     )
     if certificate.expires is not None and certificate.expires <= certificate.not_before:
         raise CertificateMalformed("it expires before it starts")
-    four = {certificate.chain, certificate.instance_key, certificate.noise_key, certificate.feed_key}
-    if len(four) != 4:
+    three = (certificate.chain, certificate.instance_key, certificate.noise_key)
+    if len({certificate.feed_commitment, *map(commitment, three)}) != 4:
         raise CertificateMalformed("one key stands for two")
     return certificate
 
@@ -210,13 +267,17 @@ def _object(body: bytes) -> Mapping[str, object]:
     return fields
 
 
-def _key(fields: Mapping[str, object], field: str) -> bytes:
-    value = fields[field]
-    if not isinstance(value, str) or not _HEX_KEY.fullmatch(value):
-        raise CertificateMalformed(f"{field} is not {PUBLIC_KEY_BYTES} bytes in hex")
-    key = bytes.fromhex(value)
-    check_public_key(key, field.replace("_", " "))
+def _key(fields: Mapping[str, object], name: str) -> bytes:
+    key = _bytes_of(fields, name)
+    check_public_key(key, name.replace("_", " "))
     return key
+
+
+def _bytes_of(fields: Mapping[str, object], name: str) -> bytes:
+    value = fields[name]
+    if not isinstance(value, str) or not _HEX_32_BYTES.fullmatch(value):
+        raise CertificateMalformed(f"{name} is not 32 bytes in hex")
+    return bytes.fromhex(value)
 
 
 def _instance_id(fields: Mapping[str, object]) -> str:
@@ -244,8 +305,8 @@ def _role(fields: Mapping[str, object]) -> Role:
     raise CertificateMalformed(f"role is not {' or '.join(ROLES)}")
 
 
-def _number(fields: Mapping[str, object], field: str) -> int:
-    value = fields.get(field)
+def _number(fields: Mapping[str, object], name: str) -> int:
+    value = fields.get(name)
     if type(value) is not int or value < 1:
-        raise CertificateMalformed(f"{field} is not a whole number above zero")
+        raise CertificateMalformed(f"{name} is not a whole number above zero")
     return value

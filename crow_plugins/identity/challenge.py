@@ -3,29 +3,25 @@
     caller                                              callee
     hello   {"v":1,"challenge":C,"instance_id":I}   →
                                                     ←   answer  {"v":1,"echo":C,"challenge":D,
-                                                                 "statement":{chain, instance_id, name, role,
-                                                                              instance_key},"signature":S}
+                                                                 "certificate":{…},"signature":S}
     proof   {"v":1,"echo":D,"ephemeral":E,"box":B}  →
                                                     ←   proof   {"v":1,"echo":C,"ephemeral":E,"box":B}
 
-    in a box: {"certificate":{…,…},"gateway_url":text or null,"signature":S}
+    in a box: {"certificate":{…},"gateway_url":text or null,"signature":S}
 
 Everything is canonical JSON; challenges are 32 random bytes of one use, bytes stand in hex. Each signature is by the
 sender's instance key, for the purpose `probe`, over canonical JSON that names the step, both ids, both challenges and
 what is said. So nothing that a peer chose is signed as it came, and no message can be used at another step, in another
 exchange, between other machines or in the other direction.
 
-Why two steps. A certificate is signed as a whole and names the feed key, by which a feed can be asked for; a stranger
-must not have it. A stranger is therefore given a *statement*: the public part of the certificate, signed by the
-instance key it names. It shows that the callee holds this key, and is enough to probe an instance whose certificate
-is known (`check_statement`). Of membership it is a claim only, which costs the caller nothing to refuse: another
-chain, ourselves, a known id under another key. Membership is shown by the certificates in the proofs; the callee gives
-its own only to a caller that has proved itself. Proofs are sealed to the other's instance key, so one who stands
-between, relaying every message unchanged, learns no feed key either.
+Who learns what. The callee proves itself first, to anybody: its certificate in the answer has no feed key, by which a
+feed could be asked for. What answers at an address and holds no instance key of our chain has learned an id and a
+random number, and the caller goes. Only to one that has proved itself does the caller say more, and the callee gives
+its feed key only for the caller's. These certificates, with their feed keys, are sealed to the other's instance key, so
+one who stands between, relaying every message unchanged, learns nothing more. The answer alone is enough to probe an
+instance that is known.
 
-What remains: the caller proves itself first, so a liar at the address it was told to call, who knows our chain's
-public key, gets the caller's certificate. Whether an instance was revoked, and whether an address may be called at
-all, is not known here.
+Whether an instance was revoked, and whether an address may be called at all, is not known here.
 """
 
 from __future__ import annotations
@@ -40,12 +36,10 @@ from nacl.exceptions import CryptoError
 from nacl.public import Box, PrivateKey, PublicKey
 from nacl.signing import SigningKey, VerifyKey
 
-from crow_hooks.types import Role
 from crow_plugins.identity import canonical_json, certificate, signing
-from crow_plugins.identity.certificate import Certificate
+from crow_plugins.identity.certificate import Certificate, PublicCertificate
 from crow_plugins.identity.errors import (
     BadSignature,
-    CertificateForeign,
     ChallengeUnknown,
     ProbeForged,
     ProbeMalformed,
@@ -54,7 +48,7 @@ from crow_plugins.identity.errors import (
     WrongChallenge,
     WrongInstance,
 )
-from crow_plugins.identity.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair, check_public_key
+from crow_plugins.identity.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair
 from crow_plugins.identity.reading import Reader
 
 VERSION = 1
@@ -62,8 +56,8 @@ PURPOSE = "probe"
 BOX_LABEL = b"crow/v1/probe-box\0"
 CHALLENGE_BYTES = 32
 HELLO_SIZE_MAX = 256
-ANSWER_SIZE_MAX = 2048
-PROOF_SIZE_MAX = 8192  # twice the longest: a certificate and an address, in hex
+ANSWER_SIZE_MAX = 2560  # twice the longest: a certificate without its feed key
+PROOF_SIZE_MAX = 9216  # twice the longest: a certificate and an address, in hex
 OPEN_MAX = 256  # strangers can open exchanges; the oldest gives way
 
 Side = Literal["caller", "callee"]
@@ -80,22 +74,11 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
-    """What an instance tells strangers of itself: a claim, until its certificate says the same."""
-
-    chain: bytes
-    instance_id: str
-    name: str
-    role: Role
-    instance_key: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Exchange:
-    """A hello and its answer: what the proofs of both sides are about."""
+    """A hello and its answer: what the proofs of both sides are about, and who the callee has shown to be."""
 
     hello: Hello
-    callee: Statement
+    callee: PublicCertificate
     challenge: bytes
 
 
@@ -145,35 +128,37 @@ def read_hello(data: bytes, own_id: str) -> Hello:
     return Hello(caller, _READ.hex(fields["challenge"], CHALLENGE_BYTES, "challenge"))
 
 
-def answer(called: Hello, own: Certificate, key: KeyPair, challenge: bytes) -> tuple[Exchange, bytes]:
-    """The callee's answer to anybody, with 32 random bytes of its own; keep the exchange for the proof."""
-    exchange = Exchange(called, statement_of(own), challenge)
-    signature = signing.sign(key, PURPOSE, own.instance_id, _answer_payload(exchange))
-    fields = {
-        "echo": called.challenge.hex(),
-        "challenge": challenge.hex(),
-        "statement": _statement_fields(exchange.callee),
-        "signature": signature.hex(),
-    }
-    return exchange, _READ.encoded(fields)
+def answer(
+    called: Hello, shown: bytes, chain_public_key: bytes, key: KeyPair, challenge: bytes
+) -> tuple[Exchange, bytes]:
+    """The callee's answer to anybody, with 32 random bytes of its own; keep the exchange for the proof.
 
-
-def verify_answer(data: bytes, sent: Hello, chain_public_key: bytes) -> Exchange:
-    """What the callee says of itself, signed by the key it names, now and for us.
-
-    Raises `ProbeMalformed`, `ProbeNewer`, `DegenerateKey`, `BadName`, `WrongChallenge`, `ProbeOfItself`,
-    `CertificateForeign` or `ProbeForged`.
+    `shown` is the callee's own certificate, without its feed key (`certificate.public`).
     """
-    fields = _READ.message(data, ANSWER_SIZE_MAX, {"v", "echo", "challenge", "statement", "signature"})
-    said = _statement(fields["statement"])
+    own = certificate.read_public(shown, chain_public_key)
+    exchange = Exchange(called, own, challenge)
+    said = {"certificate": canonical_json.parse(shown)}
+    signature = signing.sign(key, PURPOSE, own.instance_id, _payload(exchange, "answer", said))
+    echo = {"echo": called.challenge.hex(), "challenge": challenge.hex()}
+    return exchange, _READ.encoded({**echo, **said, "signature": signature.hex()})
+
+
+def verify_answer(data: bytes, sent: Hello, chain_public_key: bytes, now: int) -> Exchange:
+    """Who the callee is: an instance of our chain, which holds its key now; `now` in unix seconds.
+
+    Raises `ProbeMalformed`, `ProbeNewer`, `WrongChallenge`, `ProbeOfItself`, `ProbeForged`, and what
+    `certificate.verify_public` does.
+    """
+    fields = _READ.message(data, ANSWER_SIZE_MAX, {"v", "echo", "challenge", "certificate", "signature"})
     if _echo(fields) != sent.challenge:
         raise WrongChallenge
-    if said.instance_id == sent.instance_id:
+    shown = _READ.fields(fields["certificate"])
+    callee = certificate.verify_public(shown, chain_public_key, now)
+    if callee.instance_id == sent.instance_id:
         raise ProbeOfItself
-    if said.chain != chain_public_key:
-        raise CertificateForeign
-    exchange = Exchange(sent, said, _READ.hex(fields["challenge"], CHALLENGE_BYTES, "challenge"))
-    _check(said.instance_key, said.instance_id, _answer_payload(exchange), fields["signature"])
+    exchange = Exchange(sent, callee, _READ.hex(fields["challenge"], CHALLENGE_BYTES, "challenge"))
+    payload = _payload(exchange, "answer", {"certificate": shown})
+    _check(callee.instance_key, callee.instance_id, payload, fields["signature"])
     return exchange
 
 
@@ -218,20 +203,15 @@ def verify_proof(
     if own.instance_id != _id_of(exchange, side):
         raise WrongInstance
     if side == "callee":
-        check_statement(exchange.callee, own)
+        check_same(exchange.callee, own)
     signature = shown.pop("signature")
     _check(own.instance_key, own.instance_id, _proof_payload(exchange, side, shown), signature)
     return Proved(own, canonical_json.encode(shown["certificate"]), _READ.url(shown["gateway_url"]))
 
 
-def statement_of(own: Certificate) -> Statement:
-    """What a stranger may know of a certificate."""
-    return Statement(own.chain, own.instance_id, own.name, own.role, own.instance_key)
-
-
-def check_statement(said: Statement, known: Certificate) -> None:
-    """Hold what an instance said of itself against its certificate. Raises `WrongInstance`."""
-    if said != statement_of(known):
+def check_same(shown: PublicCertificate, known: PublicCertificate) -> None:
+    """Refuse another machine, or another certificate's keys, than is known. Raises `WrongInstance`."""
+    if _keys_of(shown) != _keys_of(known):
         raise WrongInstance
 
 
@@ -240,10 +220,6 @@ _PROOF_FIELDS = {"v", "echo", "ephemeral", "box"}
 
 def _id_of(exchange: Exchange, side: Side) -> str:
     return exchange.hello.instance_id if side == "caller" else exchange.callee.instance_id
-
-
-def _answer_payload(exchange: Exchange) -> bytes:
-    return _payload(exchange, "answer", {"statement": _statement_fields(exchange.callee)})
 
 
 def _proof_payload(exchange: Exchange, side: Side, shown: Mapping[str, object]) -> bytes:
@@ -291,33 +267,8 @@ def _nonce(ephemeral: bytes, to: bytes) -> bytes:
     return hashlib.blake2b(BOX_LABEL + ephemeral + to, digest_size=Box.NONCE_SIZE).digest()
 
 
-def _statement_fields(said: Statement) -> dict[str, object]:
-    return {
-        "chain": said.chain.hex(),
-        "instance_id": said.instance_id,
-        "name": said.name,
-        "role": said.role,
-        "instance_key": said.instance_key.hex(),
-    }
-
-
-def _statement(value: object) -> Statement:
-    match value:
-        case {"chain": chain, "instance_id": instance_id, "name": str(name), "role": role, "instance_key": key, **more}:
-            if more or role not in certificate.ROLES:
-                raise ProbeMalformed("its statement has a field that is unknown or wrong")
-        case _:
-            raise ProbeMalformed("a field of its statement is missing or wrong")
-    certificate.check_name(name)
-    said = Statement(
-        _READ.hex(chain, PUBLIC_KEY_BYTES, "chain"),
-        _READ.instance_id(instance_id),
-        name,
-        role,
-        _READ.hex(key, PUBLIC_KEY_BYTES, "instance key"),
-    )
-    check_public_key(said.instance_key, "instance key")
-    return said
+def _keys_of(shown: PublicCertificate) -> tuple[str, bytes, bytes, bytes]:
+    return shown.instance_id, shown.instance_key, shown.noise_key, shown.feed_commitment
 
 
 def _echo(fields: Mapping[str, object]) -> bytes:

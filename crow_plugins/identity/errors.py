@@ -10,6 +10,7 @@
     │   ├── CertificateTooLarge, CertificateMalformed, CertificateNewer
     │   ├── CertificateForeign  of another identity
     │   ├── CertificateForged   says it is ours, and the chain key did not sign it
+    │   ├── FeedKeyForged       another feed key stands beside it than was certified
     │   └── CertificateNotYetValid, CertificateExpired
     ├── WordsError              blame the typing
     │   └── WrongWordCount, UnknownWord, WrongChecksum
@@ -150,6 +151,15 @@ class CertificateForged(CertificateError):
 
     def __init__(self) -> None:
         super().__init__("the certificate is not signed by the chain it names; do not trust the machine that sent it")
+
+
+class FeedKeyForged(CertificateError):
+    """Another feed key stands beside the certificate than the chain key certified."""
+
+    code = "feed_key_forged"
+
+    def __init__(self) -> None:
+        super().__init__("the feed key that came is not the certified one; do not trust the machine that sent it")
 
 
 class CertificateNotYetValid(CertificateError):

@@ -1,7 +1,7 @@
 """The signed challenge over HTTP: one machine finds out who another one is, and shows who it is itself.
 
-    POST /.well-known/crow          the hello; answered by a statement that anybody may see
-    POST /.well-known/crow/proof    the caller's proof; answered by the callee's own
+    POST /.well-known/crow          the hello; answered by who the callee is, which anybody may see
+    POST /.well-known/crow/proof    the caller's proof, for one that has shown who it is; answered by the callee's own
 
 What the messages say and hide is `crow_plugins.identity.challenge`'s; here they are sent and answered. An address
 is called by the rules for every other machine, within seconds, and its answers are bounded.
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from crow_hooks import CrowError
 from crow_plugins.identity import challenge
-from crow_plugins.identity.certificate import Certificate
-from crow_plugins.identity.challenge import Exchange, Hello, Proved, Statement
+from crow_plugins.identity.certificate import Certificate, PublicCertificate
+from crow_plugins.identity.challenge import Exchange, Hello, Proved
 from crow_plugins.identity.errors import ProbeOfItself
 from crow_plugins.keyring import Keyring
 from crow_plugins.outbound import urls
@@ -31,7 +31,7 @@ SECONDS = 8.0
 ANSWER_BYTES = 16 * 1024
 NOT_NOW = frozenset({429, 503})
 
-Welcome = Callable[[Statement], None]
+Welcome = Callable[[PublicCertificate], None]
 
 
 class NotACrowGateway(CrowError):
@@ -92,7 +92,7 @@ class Prober:
         return not self._keyring.locked
 
     async def meet(self, address: str, zones: frozenset[Zone], own_url: str | None, welcome: Welcome, now: int) -> Met:
-        """Both sides show their certificates, ours first; `welcome` (in a thread) looks at who it is before that.
+        """Both sides show who they are, the other one first; `welcome` (in a thread) looks at who it is before we do.
 
         Raises what `welcome` does, a `UrlError`, `ForbiddenZone`, `CallError`, `NotACrowGateway`, `BusyThere`,
         `RefusedThere` or an `IdentityError`.
@@ -102,7 +102,7 @@ class Prober:
         bounds = Bounds(total_seconds=SECONDS, answer_bytes=ANSWER_BYTES)
         async with RemoteGateway(url, zones, bounds, tls=await self._context(url.scheme)) as gateway:
             await self._check_health(gateway)
-            exchange = await self._exchange(gateway)
+            exchange = await self._exchange(gateway, now)
             await asyncio.to_thread(welcome, exchange.callee)
             proof = challenge.prove(
                 exchange,
@@ -119,13 +119,13 @@ class Prober:
                 raise BusyThere if error.status in NOT_NOW else RefusedThere from error
             return Met(challenge.verify_proof(answer.content, exchange, "callee", key, self._chain, now), url.text)
 
-    async def probe(self, address: str, known: Certificate, zones: frozenset[Zone]) -> None:
+    async def probe(self, address: str, known: Certificate, zones: frozenset[Zone], now: int) -> None:
         """Look whether it is who it was. Raises as `meet`."""
         url = urls.parse(address)
         bounds = Bounds(total_seconds=SECONDS, answer_bytes=ANSWER_BYTES)
         async with RemoteGateway(url, zones, bounds, tls=await self._context(url.scheme)) as gateway:
-            exchange = await self._exchange(gateway)
-        challenge.check_statement(exchange.callee, known)
+            exchange = await self._exchange(gateway, now)
+        challenge.check_same(exchange.callee, known)
 
     async def _check_health(self, gateway: RemoteGateway) -> None:
         """A plain look first, so that a wrong address is told from a wrong chain."""
@@ -142,13 +142,13 @@ class Prober:
         if health["instance_id"] == self._keyring.identity.instance_id:
             raise ProbeOfItself
 
-    async def _exchange(self, gateway: RemoteGateway) -> Exchange:
+    async def _exchange(self, gateway: RemoteGateway, now: int) -> Exchange:
         sent = Hello(self._keyring.identity.instance_id, secrets.token_bytes(challenge.CHALLENGE_BYTES))
         try:
             answer = await gateway.call(PATH, challenge.hello(sent.instance_id, sent.challenge))
         except BadStatus as error:
             raise BusyThere if error.status in NOT_NOW else NotACrowGateway from error
-        return challenge.verify_answer(answer.content, sent, self._chain)
+        return challenge.verify_answer(answer.content, sent, self._chain, now)
 
     async def _context(self, scheme: str) -> ssl.SSLContext | None:
         if scheme == "https" and self._tls is None:

@@ -1,6 +1,6 @@
 """Two instances register each other: one is told an address, and both show that they are of one chain.
 
-What can be refused from the other's first words is refused then, before it is shown anything of ours. Who was told an
+What can be refused of the other is refused before it is shown anything of ours. Who was told an
 address of this instance is told again when it is another one, with the next probe.
 """
 
@@ -11,8 +11,8 @@ import logging
 
 from crow_hooks import Crow, CrowError, KnownInstance, Refused, Role
 from crow_plugins.identity import certificate, challenge
-from crow_plugins.identity.challenge import Proved, Statement
-from crow_plugins.identity.errors import WrongInstance
+from crow_plugins.identity.certificate import PublicCertificate
+from crow_plugins.identity.challenge import Proved
 from crow_plugins.outbound.urls import Zone
 from crow_plugins.registry.naming import NameTaken
 from crow_plugins.registry.own_address import usable, worth_saying
@@ -57,8 +57,8 @@ class Registering:
         if name is not None:
             certificate.check_name(name)
 
-        def welcome(said: Statement) -> None:
-            self._refuse(said, name)
+        def welcome(shown: PublicCertificate) -> None:
+            self._refuse(shown, name)
 
         said = await asyncio.to_thread(self._own_url, address)
         met = await self._prober.meet(address, self._zones, said, welcome, self._crow.now())
@@ -90,15 +90,15 @@ class Registering:
     def _own_url(self, to: str) -> str | None:
         return worth_saying(self._registry.own_url(), to)
 
-    def _refuse(self, said: Statement, name: str | None) -> None:
-        """What its first words are enough for."""
-        if self._registry.is_revoked(said.instance_id):
+    def _refuse(self, shown: PublicCertificate, name: str | None) -> None:
+        """What its public certificate is enough for."""
+        if self._registry.is_revoked(shown.instance_id):
             raise InstanceRevoked
-        known = next((each for each in self._registry.others() if each.instance.id == said.instance_id), None)
-        if known is not None and known.instance_key != said.instance_key:
-            raise WrongInstance
-        wanted = name or (known.instance.name if known else said.name)
-        if self._registry.holder(wanted) not in (None, said.instance_id):
+        known = next((each for each in self._registry.others() if each.instance.id == shown.instance_id), None)
+        if known is not None:
+            challenge.check_same(shown, self._certificate(known))
+        wanted = name or (known.instance.name if known else shown.name)
+        if self._registry.holder(wanted) not in (None, shown.instance_id):
             raise NameTaken(wanted)
 
     def _keep(self, met: Met, said: str | None, name: str | None, role: Role | None) -> KnownInstance:
@@ -119,11 +119,11 @@ class Registering:
                 return
             except RefusedThere:
                 log.warning("our address was not accepted name=%s", known.instance.name)
-        await self._prober.probe(address, self._certificate(known), self._zones)
+        await self._prober.probe(address, self._certificate(known), self._zones, self._crow.now())
 
     async def _tell(self, known: KnownInstance, address: str, said: str) -> None:
-        def welcome(stated: Statement) -> None:
-            challenge.check_statement(stated, self._certificate(known))
+        def welcome(shown: PublicCertificate) -> None:
+            challenge.check_same(shown, self._certificate(known))
 
         self._told[known.instance.id] = said  # also when it refuses: it is not asked again and again
         try:

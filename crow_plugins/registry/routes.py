@@ -1,6 +1,7 @@
 """`/.well-known/crow`: where an instance shows who it is, to strangers a little and to its chain all.
 
-Anybody may call. A stranger hears the statement that a challenge brings and nothing else; what is refused says a code.
+Anybody may call. A stranger is shown the certificate without its feed key and nothing else; what is refused says a
+code.
 """
 
 from __future__ import annotations
@@ -53,9 +54,10 @@ class WellKnown:
             return body
         try:
             called = challenge.read_hello(body, self._crow.instance.id)
-            own = certificate.read(self._keyring.identity.certificate, bytes.fromhex(self._keyring.identity.chain))
+            shown = certificate.public(self._keyring.identity.certificate.encode())
+            key, chain = self._keyring.device.instance, bytes.fromhex(self._keyring.identity.chain)
             own_challenge = secrets.token_bytes(challenge.CHALLENGE_BYTES)
-            exchange, answer = challenge.answer(called, own, self._keyring.device.instance, own_challenge)
+            exchange, answer = challenge.answer(called, shown, chain, key, own_challenge)
         except CrowError as error:
             return _refused(BAD_REQUEST, error.code)
         self._open.add(exchange)

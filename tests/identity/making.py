@@ -21,7 +21,8 @@ CHAIN = keys.chain_key(bytes.fromhex(GRACKLE["seed"]))
 OTHER_CHAIN = keys.chain_key(bytes.fromhex(SWAN["seed"]))
 DEVICE = keys.device_keys(bytes.fromhex(GRACKLE["device_secret"]))
 SIGNED: bytes = GRACKLE["certificate"].encode()
-BODY = SIGNED[len(b'{"certificate":') : SIGNED.index(b',"signature"')]
+BODY = SIGNED[len(b'{"certificate":') : SIGNED.index(b',"feed_key"')]
+PUBLIC: bytes = GRACKLE["public_certificate"].encode()
 
 
 def a_certificate(**changes: Any) -> Certificate:
@@ -44,10 +45,11 @@ def issued(**changes: Any) -> bytes:
     return certificate.issue(a_certificate(**changes), CHAIN)
 
 
-def signed_by(chain: KeyPair, body: bytes) -> bytes:
+def signed_by(chain: KeyPair, body: bytes, feed_key: str = GRACKLE["feed_key"]) -> bytes:
     """What the chain key would have made of any bytes, had it not looked at them."""
     signature = signing.sign(chain, "certificate", chain.public_key.hex(), body)
-    return b'{"certificate":' + body + b',"signature":"' + signature.hex().encode() + b'"}'
+    tail = f',"feed_key":"{feed_key}","signature":"{signature.hex()}"}}'
+    return b'{"certificate":' + body + tail.encode()
 
 
 @dataclass(frozen=True)

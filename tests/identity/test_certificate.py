@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from crow_plugins.identity.errors import (
     CertificateNotYetValid,
     CertificateTooLarge,
     DegenerateKey,
+    FeedKeyForged,
     IdentityError,
 )
 from tests.identity.making import (
@@ -30,9 +33,12 @@ from tests.identity.making import (
     DEGENERATE_KEYS,
     DEGENERATE_WHY,
     DEVICE,
+    GRACKLE,
     NOW,
     OTHER_CHAIN,
+    PUBLIC,
     SIGNED,
+    SWAN,
     Gone,
     a_certificate,
     body_with,
@@ -41,7 +47,8 @@ from tests.identity.making import (
 )
 
 CHAIN_KEY = CHAIN.public_key
-KEY_FIELDS = ["chain", "instance_key", "noise_key", "feed_key"]
+KEY_FIELDS = ["chain", "instance_key", "noise_key"]
+OTHER_FEED_KEY = SWAN["feed_key"]
 
 
 def read(body: bytes) -> object:
@@ -66,8 +73,67 @@ def test_what_was_issued_is_read_back(name: str, role: str) -> None:
 
 
 def test_the_fields_may_come_in_any_order_in_an_object() -> None:
-    mixed = {"signature": json.loads(SIGNED)["signature"], "certificate": dict(reversed(json.loads(BODY).items()))}
+    mixed = dict(reversed(json.loads(SIGNED).items()))
+    mixed["certificate"] = dict(reversed(json.loads(BODY).items()))
     assert certificate.verify(mixed, CHAIN_KEY, NOW) == a_certificate()
+
+
+# ---- with the feed key and without ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shown", [PUBLIC, json.loads(PUBLIC)], ids=["bytes", "object"])
+def test_without_its_feed_key_it_says_all_the_rest(shown: Any) -> None:
+    known = certificate.verify_public(shown, CHAIN_KEY, NOW)
+    whole = asdict(a_certificate())
+    feed_key = whole.pop("feed_key")
+    assert asdict(known) == whole
+    assert known.feed_commitment == certificate.commitment(feed_key)
+
+
+def test_without_its_feed_key_it_does_not_tell_it() -> None:
+    key = DEVICE.feed.public_key
+    for told in (key, key.hex().encode(), b64encode(key).rstrip(b"=")):
+        assert told not in PUBLIC
+
+
+def test_each_form_is_read_as_what_it_is_only() -> None:
+    with pytest.raises(CertificateMalformed, match="feed key"):
+        certificate.read(PUBLIC, CHAIN_KEY)
+    with pytest.raises(CertificateMalformed):
+        certificate.verify_public(SIGNED, CHAIN_KEY, NOW)
+    with pytest.raises(CertificateMalformed, match="feed key"):
+        certificate.public(PUBLIC)
+
+
+@pytest.mark.parametrize("key", [OTHER_FEED_KEY, GRACKLE["noise_key"], "00" * 32])
+def test_another_feed_key_than_the_certified_one_is_refused(key: str) -> None:
+    with pytest.raises(FeedKeyForged, match="certified"):
+        certificate.read({**json.loads(SIGNED), "feed_key": key}, CHAIN_KEY)
+
+
+def test_another_commitment_than_the_certified_one_is_forged() -> None:
+    commitment = certificate.commitment(bytes.fromhex(OTHER_FEED_KEY)).hex()
+    swapped = {**json.loads(SIGNED), "feed_key": OTHER_FEED_KEY, "certificate": json.loads(body_with())}
+    swapped["certificate"]["feed_commitment"] = commitment
+    with pytest.raises(CertificateForged):
+        certificate.read(swapped, CHAIN_KEY)
+
+
+@pytest.mark.parametrize("key", ["", "00", GRACKLE["feed_key"].upper(), GRACKLE["feed_key"] + "\n", None, 1])
+def test_a_feed_key_of_another_spelling_is_refused(key: object) -> None:
+    with pytest.raises(CertificateMalformed):
+        certificate.read({**json.loads(SIGNED), "feed_key": key}, CHAIN_KEY)
+
+
+@pytest.mark.parametrize(
+    ("now", "error"), [(NOW - CLOCK_TOLERANCE_SECONDS - 1, CertificateNotYetValid), (NOW + 60, CertificateExpired)]
+)
+def test_without_its_feed_key_it_has_the_same_time(now: int, error: type[CertificateError]) -> None:
+    shown = certificate.public(issued(expires=NOW + 60))
+    assert certificate.verify_public(shown, CHAIN_KEY, NOW + 59)
+    with pytest.raises(error):
+        certificate.verify_public(shown, CHAIN_KEY, now)
+    assert certificate.read_public(shown, CHAIN_KEY)
 
 
 # ---- time -----------------------------------------------------------------------------------------
@@ -123,7 +189,7 @@ def test_ours_cannot_certify_for_another_chain() -> None:
 
 
 def test_a_signature_of_ours_for_another_purpose_is_not_one() -> None:
-    bare = b'{"certificate":' + BODY + b',"signature":"' + CHAIN.sign(BODY).hex().encode() + b'"}'
+    bare = {**json.loads(SIGNED), "signature": CHAIN.sign(BODY).hex()}
     with pytest.raises(CertificateForged):
         certificate.verify(bare, CHAIN_KEY, NOW)
 
@@ -260,16 +326,18 @@ def test_a_newer_format_says_to_update() -> None:
         read(body_with(v=2, something="new"))
 
 
-@pytest.mark.parametrize("field", KEY_FIELDS)
 @pytest.mark.parametrize("key", DEGENERATE_KEYS, ids=DEGENERATE_WHY)
-def test_no_degenerate_key_enters_a_certificate(field: str, key: bytes) -> None:
+def test_no_degenerate_key_enters_a_certificate(key: bytes) -> None:
+    for field in KEY_FIELDS:
+        with pytest.raises(DegenerateKey):
+            read(body_with(**{field: key.hex()}))
+        with pytest.raises((DegenerateKey, CertificateForeign)):
+            issued(**{field: key})
     with pytest.raises(DegenerateKey):
-        read(body_with(**{field: key.hex()}))
-    with pytest.raises((DegenerateKey, CertificateForeign)):
-        issued(**{field: key})
+        issued(feed_key=key)
 
 
-@pytest.mark.parametrize("field", KEY_FIELDS)
+@pytest.mark.parametrize("field", [*KEY_FIELDS, "feed_commitment"])
 @pytest.mark.parametrize("change", ["upper", "short", "long", "newline", "odd"])
 def test_a_key_has_one_spelling(field: str, change: str) -> None:
     hex_key = json.loads(BODY)[field]
@@ -284,12 +352,14 @@ def test_a_key_has_one_spelling(field: str, change: str) -> None:
         read(body_with(**{field: changes[change]}))
 
 
-@pytest.mark.parametrize("field", ["instance_key", "noise_key", "feed_key"])
+@pytest.mark.parametrize("field", ["instance_key", "noise_key"])
 @pytest.mark.parametrize("other", KEY_FIELDS)
 def test_one_key_cannot_stand_for_two(field: str, other: str) -> None:
     if field != other:
         with pytest.raises(CertificateMalformed, match="two"):
             read(body_with(**{field: json.loads(BODY)[other]}))
+    with pytest.raises(CertificateMalformed, match="two"):
+        issued(feed_key=bytes.fromhex(json.loads(BODY)[other]))
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from nacl.encoding import RawEncoder
+from nacl.hash import generichash
 from nacl.pwhash import argon2id
 from nacl.secret import SecretBox
 
@@ -72,8 +75,26 @@ def test_the_certificate_is_that_of_the_vectors(case: dict[str, Any]) -> None:
 
 
 @identities
+def test_a_stranger_is_shown_the_public_certificate_of_the_vectors(case: dict[str, Any]) -> None:
+    chain_key, shown = bytes.fromhex(case["chain_key"]), case["public_certificate"].encode()
+    assert certificate.public(case["certificate"].encode()) == shown
+    known = certificate.read_public(shown, chain_key)
+    assert known.feed_commitment == instance_of(case).feed_commitment == bytes.fromhex(case["feed_commitment"])
+    whole, key = json.loads(case["certificate"]), case["feed_key"]
+    assert json.loads(shown) == {name: value for name, value in whole.items() if name != "feed_key"}
+    assert (whole["feed_key"], key in case["public_certificate"]) == (key, False)
+
+
+@identities
+def test_the_commitment_of_the_vectors_follows_from_the_standard(case: dict[str, Any]) -> None:
+    message = b"crow/v1/feed-commitment\0" + bytes.fromhex(case["feed_key"])
+    assert generichash(message, digest_size=32, encoder=RawEncoder).hex() == case["feed_commitment"]
+    assert json.loads(case["certificate"])["certificate"]["feed_commitment"] == case["feed_commitment"]
+
+
+@identities
 def test_the_certificate_of_the_vectors_is_signed_by_the_standard(case: dict[str, Any]) -> None:
-    signed = case["certificate"].encode()
+    signed = case["public_certificate"].encode()
     body, _, tail = signed.removeprefix(b'{"certificate":').partition(b',"signature":"')
     message = b"crow/v1/certificate\0" + case["chain_key"].encode() + b"\0" + body
     chain = Ed25519PublicKey.from_public_bytes(bytes.fromhex(case["chain_key"]))

@@ -49,7 +49,7 @@ def opened(web: httpx2.Client, caller: Machine) -> Exchange:
     sent = Hello(caller.id, secrets.token_bytes(32))
     answer = web.post(PATH, content=challenge.hello(sent.instance_id, sent.challenge))
     assert answer.status_code == 200
-    return challenge.verify_answer(answer.content, sent, CHAIN.public_key)
+    return challenge.verify_answer(answer.content, sent, CHAIN.public_key, int(time.time()))
 
 
 def proof(exchange: Exchange, caller: Machine, gateway_url: str | None = URL) -> bytes:

@@ -78,6 +78,8 @@ async def test_a_machine_that_speaks_as_it_should_is_registered(grackle: House) 
     assert (kept.gateway_url, kept.status, kept.revoked) == (there.url, "online", False)
     assert [entry["name"] for entry in grackle.mirror()] == ["grackle", "swan"]
     assert swan.heard[0].certificate.instance_id == grackle.host.instance.id
+    assert swan.heard[0].certificate.feed_key.hex() == grackle.host.keyring.identity.feed_key
+    assert kept.feed_key == swan.machine.device.feed.public_key
 
 
 async def test_nobody_there(grackle: House) -> None:

@@ -114,6 +114,11 @@ class Machine:
     def signed(self) -> bytes:
         return certificate.issue(self.certificate, self.chain)
 
+    @property
+    def shown(self) -> bytes:
+        """What a stranger is shown."""
+        return certificate.public(self.signed)
+
     def revoked(self, chain: KeyPair = CHAIN, serial: int = 1) -> bytes:
         """A statement by a chain that this machine is trusted no more."""
         branch = Branch(0, 0, b"\0" * 32)
@@ -139,8 +144,8 @@ class Callee:
 
     def answer(self, body: bytes) -> Reply:
         called = challenge.read_hello(body, self.machine.id)
-        key, own = self.machine.device.instance, self.machine.certificate
-        exchange, answer = challenge.answer(called, own, key, secrets.token_bytes(32))
+        key, shown, chain = self.machine.device.instance, self.machine.shown, self.machine.chain.public_key
+        exchange, answer = challenge.answer(called, shown, chain, key, secrets.token_bytes(32))
         self.exchanges.append(exchange)
         return 200, answer
 
