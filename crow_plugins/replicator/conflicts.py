@@ -17,7 +17,7 @@ from peewee import Database
 from crow_hooks import Conflict, Crow, Data, Invalid, NotFound, Resolution, Version
 from crow_plugins.causality import instance_of
 from crow_plugins.replicator.history import ancestor
-from crow_plugins.store import WriteTransaction
+from crow_plugins.store import WriteTransaction, still_open
 
 COLUMNS = (
     "id, table_name, row_id, local_data, remote_data, local_lamport, remote_lamport, remote_instance_id, "
@@ -128,12 +128,10 @@ class Conflicts:
 
     def sides(self, conflict_id: str) -> OpenSides | None:
         """The two versions with their names and what they go back to; None once it is settled."""
-        record = self.get(conflict_id)
-        if record.resolution is not None:
-            return None
-        with self._crow.transaction() as transaction:
-            conflict = _open(transaction, record)
-            return OpenSides(conflict, ancestor(transaction.db, conflict)) if conflict else None
+        with self._crow.read() as db:
+            record = _get(db, conflict_id)
+            conflict = still_open(db, record.table, record.row_id, record.id)
+            return OpenSides(conflict, ancestor(db, conflict)) if conflict else None
 
     def resolve(self, conflict_id: str, resolution: Resolution, *, by: str) -> ConflictRecord:
         """Settle a conflict. Raises `NotFound`, `Invalid`, and `ChangedMeanwhile` if the row has changed."""

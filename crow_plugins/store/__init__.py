@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crow_plugins.store.clock import Machine, this_machine
+from crow_plugins.store.conflicts import still_open
 from crow_plugins.store.connections import StoreUnavailable, is_out_of_service
 from crow_plugins.store.door import ChangedMeanwhile, NestedTransaction, TransactionFailed, WriteTransaction
 from crow_plugins.store.migrations import DatabaseNewer, MigrationFailed
@@ -21,5 +22,6 @@ __all__ = [
     "WriteTransaction",
     "is_out_of_service",
     "live_dots",
+    "still_open",
     "this_machine",
 ]

@@ -12,6 +12,7 @@ import peewee
 
 from crow_hooks import Conflict, Data, Invalid, Resolution, Version
 from crow_plugins.causality import Dot, OpenConflict, RowState, conflict_id, instance_of, open_conflicts
+from crow_plugins.store import versions
 from crow_plugins.store.synced import Shape
 
 
@@ -70,6 +71,13 @@ def open_now(shape: Shape, row_id: str, state: RowState) -> list[Conflict]:
     """A row's conflicts, computed from its versions; every live version has its data with it when there are several."""
     table = shape.table.name
     return [_conflict(table, row_id, found) for found in open_conflicts(table, row_id, state, shape.bookkeeping)]
+
+
+def still_open(db: peewee.Database, table: str, row_id: str, id: str) -> Conflict | None:
+    """The conflict of this id, if the row's versions still have it. Only reads, and the table may be nobody's here."""
+    state = versions.load(db, table, row_id).state
+    found = {each.id: each for each in open_conflicts(table, row_id, state)}
+    return _conflict(table, row_id, found[id]) if id in found else None
 
 
 def rows_in_conflict(db: peewee.Database) -> list[tuple[str, str]]:

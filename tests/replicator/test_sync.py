@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from asyncio import to_thread
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
+import apsw
 import pytest
 
 from crow_hooks import Resolution
 from crow_plugins.outbound.urls import DEFAULT_ZONES, parse
+from crow_plugins.replicator.conflicts import Conflicts, OpenSides
 from crow_plugins.replicator.transport import dial
 from crow_plugins.store.backup import back_up, restore
 from tests.gateway_process import crow
@@ -35,6 +37,15 @@ def make(tmp_path: Path) -> Iterator[Callable[[str], Instance]]:
     yield open_new
     for instance in made:
         instance.host.close()
+
+
+def sides_beside_a_writer(instance: Instance, conflict_id: str) -> OpenSides | None:
+    """What an open conflict is about, asked for while another process holds the right to write."""
+    with closing(apsw.Connection(str(instance.home / "crow.db"))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        sides = Conflicts(instance.host.hook.handle("replicator")).sides(conflict_id)
+        other.execute("ROLLBACK")
+    return sides
 
 
 async def test_what_is_written_on_either_is_on_both(make: Callable[[str], Instance]) -> None:
@@ -95,11 +106,16 @@ async def test_a_conflict_of_two_machines_is_settled_once_for_both(make: Callabl
         await until(lambda: len(grackle.conflicts()) == len(swan.conflicts()) == 1)
         [conflict], [other] = await to_thread(grackle.conflicts), await to_thread(swan.conflicts)
         assert other.id == conflict.id
+        sides = await to_thread(sides_beside_a_writer, grackle, conflict.id)
+        assert sides is not None
+        assert sides.base is not None
+        assert {each["content"] for each in (sides.conflict.local, sides.conflict.remote)} == {"coffee", "milk"}
+        assert (sides.base["content"], sides.deleted_by) == ("tea", None)
         await to_thread(lambda: grackle.settle(conflict.id, Resolution("merge", {"content": "coffee with milk"})))
         await swan.holds("coffee with milk")
         await until(lambda: swan.conflicts() == [])
-        sides = await to_thread(swan.settled, conflict.id)
-        assert sides.resolution is not None
+        assert (await to_thread(swan.settled, conflict.id)).resolution is not None
+        assert await to_thread(sides_beside_a_writer, swan, conflict.id) is None
 
 
 async def test_a_database_put_back_takes_its_own_feed_from_the_peer_and_goes_on(
