@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from asyncio import to_thread
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from crow_hooks import Change, Version
 from crow_plugins.feed import messages
 from crow_plugins.feed.channels import Channel, Message
 from crow_plugins.feed.hashing import discovery_key
+from crow_plugins.feed.limits import ANSWER_BYTES_MAX
 from crow_plugins.feed.messages import Request
 from crow_plugins.feed.proof import BlockRequest, ProofRequest
 from crow_plugins.limits import ENTRY_BYTES_MAX, QUARANTINE_AFTER
@@ -26,7 +28,7 @@ from crow_plugins.replicator import link as linking
 from crow_plugins.replicator.entry import written
 from crow_plugins.replicator.inbox import Signal
 from crow_plugins.replicator.link import Link
-from crow_plugins.replicator.transport import ByteStream, dial
+from crow_plugins.replicator.transport import Accepted, Dialled, dial
 from tests.gateway_process import crow
 from tests.plugins.directory import introduce
 from tests.replicator.gateways import Instance, acquainted, until
@@ -175,17 +177,21 @@ def shut_out(instance: Instance) -> list[str]:
 
 
 class Held:
-    """A stream that can be held: then nothing is read of it, or nothing is sent either."""
+    """A stream that can be held: then nothing is read of it, or nothing is sent either; or it is read slowly."""
 
-    def __init__(self, stream: ByteStream) -> None:
+    def __init__(self, stream: Dialled) -> None:
         self._stream = stream
+        self.pause_seconds, self.received = 0.0, 0
         self.reads, self.sends = asyncio.Event(), asyncio.Event()
         self.reads.set()
         self.sends.set()
 
     async def receive(self) -> bytes:
         await self.reads.wait()
-        return await self._stream.receive()
+        await asyncio.sleep(self.pause_seconds)
+        data = await self._stream.receive()
+        self.received += len(data)
+        return data
 
     async def send(self, data: bytes) -> None:
         await self.sends.wait()
@@ -193,6 +199,11 @@ class Held:
 
     async def close(self) -> None:
         await self._stream.close()
+
+    def little_room(self) -> None:
+        """Have the system keep little of what came, so that what is on its way is with who sends it."""
+        opened = self._stream._connection.transport.get_extra_info("socket")
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
 
 
 @asynccontextmanager
@@ -249,6 +260,47 @@ async def test_a_peer_that_asks_and_does_not_read_is_left_and_costs_little(tmp_p
         async with by_hand(swan, grackle) as (_, stream):
             stream.reads.clear()
             await left(grackle, swan, heron)
+
+
+class Handed:
+    """How many bytes the side that accepts has made for its peers and has not seen taken, at the most."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, stream: Held) -> None:
+        send, self.bytes, self.most = Accepted.send, 0, 0
+        before = stream.received
+
+        async def counted(accepted: Accepted, data: bytes) -> None:
+            self.bytes += len(data)
+            self.most = max(self.most, self.bytes - (stream.received - before))
+            await send(accepted, data)
+
+        patch.setattr(Accepted, "send", counted)
+
+
+async def test_a_peer_that_asks_for_everything_and_reads_slowly_costs_a_few_answers_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 200 MB that it asks for a peer takes 14, in small bites: no more than it takes is read from the database."""
+    size, wanted, taken = 100 * 1024, 2000, 14 << 20
+    async with gateways(tmp_path, "grackle", "swan") as [grackle, swan]:
+        await acquainted(grackle, swan, reachable=False)
+        await to_thread(append, grackle, *(padded(entry(grackle, 1 + number), size) for number in range(40)))
+        async with by_hand(swan, grackle) as (link, stream):
+            await until(lambda: applied(swan, grackle) == 40)  # what follows is asked for by hand alone
+            stream.little_room()
+            stream.pause_seconds, handed, begun = 0.005, Handed(monkeypatch, stream), stream.received
+            channel = Channel(messages.PROTOCOL, discovery_key(grackle.sync.own.key))
+            asked = [
+                Request(10_000 + number, 0, ProofRequest(block=BlockRequest(number % 40, 0)))
+                for number in range(wanted)
+            ]
+            await to_thread(link.session.say, *(Message(channel, *messages.encode(each)) for each in asked))
+            link.signal(Signal.FEEDS_GREW)
+            await until(lambda: stream.received - begun > taken)
+            most = handed.most
+            assert swan.host.instance.id in grackle.sync.connected()
+        print(f"{most / 2**20:.1f} MiB at the most")
+        assert ANSWER_BYTES_MAX < most < 12 << 20 < taken < wanted * size
 
 
 async def test_a_peer_that_floods_is_left_and_nobody_else_notices(tmp_path: Path) -> None:
