@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,13 @@ from crow_plugins.keyring import Keyring
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples every time, on a machine however slow: a failure repeats, and never comes from the load.
-settings.register_profile("crow", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "crow",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=int(os.environ.get("CROW_EXAMPLES", "100")),
+)
 settings.load_profile("crow")
 
 

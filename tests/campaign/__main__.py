@@ -19,8 +19,10 @@ COUNTS: dict[str, tuple[dict[str, int], list[str]]] = {
     "power cuts": ({"CROW_CUTS": 300}, ["tests/store/test_power_cut.py", "tests/replicator/test_power_cut.py"]),
     "simulation": ({"seeds": 10}, ["tests/replicator/test_simulation.py"]),
     "hostile entries": ({"CROW_HOSTILE": 1_000}, ["tests/replicator/test_hostile_entries.py"]),
-    "decoders": ({}, ["tests/feed"]),
-    "tokens": ({}, ["tests/token"]),
+    "partitions": ({"CROW_PARTITIONS": 10}, ["tests/chain/test_partitions.py"]),
+    "decoders": ({"CROW_FUZZ": 20_000, "CROW_EXAMPLES": 1_000}, ["tests/campaign/test_decoders.py", "tests/feed"]),
+    "tokens": ({"CROW_TOKEN_MUTANTS": 100_000}, ["tests/token"]),
+    "mutants": ({}, []),
 }
 OPERATIONS = 5_000
 
@@ -32,7 +34,7 @@ def run(part: str, scale: int) -> dict[str, object]:
     if "seeds" in scaled:
         given["CROW_SIMULATION"] = f"{scaled['seeds']}x{OPERATIONS}"
     begun = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-q", "-rfEP", *tests]
+    command = [sys.executable, "-m", *(["pytest", "-q", "-rfEP", *tests] if tests else ["tests.campaign.mutants"])]
     done = subprocess.run(command, env={**os.environ, **given}, capture_output=True, text=True)
     lines = done.stdout.splitlines()
     return {
@@ -41,7 +43,7 @@ def run(part: str, scale: int) -> dict[str, object]:
         "ok": done.returncode == 0,
         "seconds": round(time.monotonic() - begun),
         "seeds": [line for line in lines if line.startswith("seed ")],
-        "faults": [line for line in lines if line.startswith(("FAILED", "ERROR", "E  "))],
+        "faults": [line for line in lines if line.startswith(("FAILED", "ERROR", "E  ", "NOT SEEN"))],
         "summary": lines[-1] if lines else done.stderr[-500:],
     }
 

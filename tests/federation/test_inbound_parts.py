@@ -12,12 +12,14 @@ import pytest
 
 from crow_plugins import callers
 from crow_plugins.callers import Caller, Serving, WriteRefused
-from crow_plugins.federation.errors import TooManyCalls
+from crow_plugins.federation.errors import InboundError, InsufficientScope, NotExposed, TooManyCalls
+from crow_plugins.federation.exposure import Exposed, Word
+from crow_plugins.federation.inbound import _may_write
 from crow_plugins.federation.limits import Buckets
 from crow_plugins.federation.message import BadMessage, read_message
 from crow_plugins.federation.replay import FORGET_AFTER_SECONDS, FORGET_EVERY, Uses, UsesUnavailable
 from crow_plugins.host import Host
-from crow_plugins.token import LEEWAY_SECONDS, TokenReplayed
+from crow_plugins.token import LEEWAY_SECONDS, Claims, TokenReplayed
 
 NOW = 1_790_000_000
 
@@ -146,3 +148,36 @@ def test_only_what_was_introduced_is_a_caller() -> None:
     caller = Caller("t", "a", ("read",), NOW)
     callers.introduce(scope, caller)
     assert callers.caller_in(scope) is caller
+
+
+def words(*said: tuple[str, bool, bool]) -> Exposed:
+    """What a person said of tools: a name, whether it is allowed, and whether to write."""
+    return Exposed(
+        "a", frozenset({"set"}), {("a", tool): Word("a", tool, allowed, writes, NOW) for tool, allowed, writes in said}
+    )
+
+
+@pytest.mark.parametrize(
+    ("exposed", "tool", "reads", "scope", "outcome"),
+    [
+        (words(), "set", True, "read", False),
+        (words(("said", True, False)), "said", True, "read", False),
+        (words(("said", True, True)), "said", False, "write", True),
+        (words(), "other", True, "read", NotExposed),
+        (words(("set", False, False)), "set", True, "read", NotExposed),
+        (words(), "set", False, "write", NotExposed),
+        (words(("said", True, False)), "said", False, "write", NotExposed),
+        (words(("gone", True, True)), "gone", None, "write", NotExposed),
+        (words(), "set", True, "write", InsufficientScope),
+        (words(("said", True, True)), "said", False, "read", InsufficientScope),
+    ],
+)
+def test_a_call_may_do_what_is_exposed_and_what_its_token_is_for(
+    exposed: Exposed, tool: str, reads: bool | None, scope: str, outcome: bool | type[InboundError]
+) -> None:
+    claims = Claims("b", "a", NOW, NOW + 60, b"j" * 16, "POST", b"h" * 32, frozenset({scope}))
+    if isinstance(outcome, bool):
+        assert _may_write(exposed, claims, tool, reads) is outcome
+    else:
+        with pytest.raises(outcome):
+            _may_write(exposed, claims, tool, reads)

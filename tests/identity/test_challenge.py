@@ -428,6 +428,20 @@ def test_a_field_that_is_missing_unknown_or_of_another_kind_is_refused(message: 
         reader(changed(message, v=2, more=1))
 
 
+@shapes
+def test_a_message_has_one_spelling(message: bytes, reader: Any) -> None:
+    for spelling in (message + b" ", json.dumps(json.loads(message)).encode(), message.replace(b'"v"', b'"\\u0076"')):
+        with pytest.raises(ProbeMalformed):
+            reader(spelling)
+
+
+def test_an_instance_id_has_one_spelling() -> None:
+    known = json.loads(HELLO)["instance_id"]
+    for spelling in (known.upper(), known.replace("-", ""), f"{{{known}}}"):
+        with pytest.raises(ProbeMalformed):
+            read_hello(changed(HELLO, instance_id=spelling))
+
+
 @pytest.mark.parametrize(
     "content", [{}, {"certificate": {}, "gateway_url": None}, {"certificate": 1, "gateway_url": None, "signature": ""}]
 )

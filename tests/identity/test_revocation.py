@@ -145,7 +145,18 @@ def test_no_byte_of_it_can_be_missing_or_doubled() -> None:
                 read(changed, CHAIN_KEY)
 
 
-@pytest.mark.parametrize("changed", [SIGNED + b" ", SIGNED.replace(b":", b": ", 1), b"{}", b"[]", b"", b"\xff"])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        SIGNED + b" ",
+        SIGNED.replace(b":", b": ", 1),
+        SIGNED[:-1] + b',"unsigned":1}',
+        b"{}",
+        b"[]",
+        b"",
+        b"\xff",
+    ],
+)
 def test_another_spelling_of_it_is_refused(changed: bytes) -> None:
     with pytest.raises(RevocationMalformed):
         read(changed, CHAIN_KEY)

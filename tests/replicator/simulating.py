@@ -16,14 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from crow_hooks import Change, Resolution, SyncedTable
+from crow_hooks import Change, Column, Conflict, Invalid, Resolution, SyncedTable
 from crow_plugins import store
 from crow_plugins.feed import RemoteProtocolError
 from crow_plugins.feed.errors import NotHeld
 from crow_plugins.identity.revocation import Revocation
+from crow_plugins.policies import Policies
 from crow_plugins.replicator import backfill
 from crow_plugins.replicator.trust import Trust
 from crow_plugins.store import WriteTransaction
+from crow_plugins.store.synced import row_id_of
 from tests.replicator.chain import Machine, Parcel, answered, carry, deliver, introduce, machine, reopen
 from tests.store.world import SCRIPT, THINGS
 
@@ -34,6 +36,12 @@ DAY_SECONDS = 86_400
 PARCELS_MAX = 12
 # A table that only the newer release has.
 EXTRAS = SyncedTable("extras", THINGS.columns, ("extra_insert", "extra_update", "extra_delete"))
+# A table whose rows are known by a key.
+LABELS = SyncedTable(
+    "labels", (Column("key", bytes_max=64), *THINGS.columns), ("label_update", "label_delete"), natural_key="key"
+)
+KEYS = ("colour", "font", "language", "size")
+SETTLING_ROUNDS_MAX = 6
 
 
 class Crash(Exception):
@@ -56,8 +64,14 @@ class Home:
 class Simulation:
     """A chain, what is on its way in it, and what may still be lost."""
 
-    def __init__(self, folder: Path, seed: int, *, restores: int = 1) -> None:
-        """`restores`: how many times as often as usual databases are saved and put back."""
+    def __init__(
+        self, folder: Path, seed: int, *, restores: int = 1, keyed: bool = False, policy: bool = False
+    ) -> None:
+        """`restores`: how many times as often as usual databases are saved and put back.
+
+        `keyed`: there is a table whose rows have natural keys; `policy`: a plugin settles conflicts.
+        """
+        self.keyed, self.policy = keyed, policy
         self.folder, self.random = folder, random.Random(seed)
         self.now = 1_800_000_000
         self.homes = [Home(name, number) for number, name in enumerate(NAMES, 1)]
@@ -91,17 +105,26 @@ class Simulation:
             self.revoke: 0.03,
             self.hear: 0.2,
         }
+        if keyed:
+            self._acts |= {self.label: 10, self.rename: 4}
+        if policy:
+            self._acts |= {self.sweep: 10}
 
     # ---- machines -----------------------------------------------------------------------------------
 
     def open(self, home: Home) -> Machine:
         """Start it, for the first time or again."""
-        tables = [THINGS, EXTRAS] if home.newer else [THINGS]
+        tables = [THINGS, *([LABELS] if self.keyed else []), *([EXTRAS] if home.newer else [])]
+        labels = SCRIPT.replace("things", "labels").replace("text TEXT", "key TEXT NOT NULL, text TEXT")
+        scripts = {
+            **({"labels": [labels]} if self.keyed else {}),
+            **({"extras": [SCRIPT.replace("things", "extras")]} if home.newer else {}),
+        }
         options: dict[str, Any] = {
             "now": lambda: self.now + home.skew,
             "machine": lambda: store.Machine(f"boot {home.boots}", float(home.skew)),
             "synced": tables,
-            "more_scripts": {"extras": [SCRIPT.replace("things", "extras")]} if home.newer else {},
+            "more_scripts": scripts,
         }
         if home.machine is None:
             home.machine = machine(self.folder, home.name, home.number, **options)
@@ -182,6 +205,33 @@ class Simulation:
             ways = [Resolution("local"), Resolution("remote"), Resolution("merge", {"text": "both"})]
             transaction.settle(conflict, self.random.choice(ways), by="person")
             self.happened["resolved"] += 1
+
+    def label(self, home: Home) -> None:
+        """Say something under a key, whether somebody else has done so or not."""
+        key, text = self.random.choice(KEYS), self.random.choice(("red", "blue", f"{self.random.getrandbits(40)}"))
+        with _on(home).store.transaction() as transaction:
+            transaction.db.execute_sql(
+                "INSERT INTO labels (id, key, text) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET text = ?3",
+                (row_id_of(key), key, text),
+            )
+            transaction.record("label_update", "labels", row_id_of(key))
+
+    def rename(self, home: Home) -> None:
+        """Give a row another key, which is not possible: it is another row then."""
+        with contextlib.suppress(Invalid), _on(home).store.transaction() as transaction:
+            old, new = self.random.sample(KEYS, 2)
+            transaction.db.execute_sql("UPDATE labels SET key = ? WHERE id = ?", (new, row_id_of(old)))
+            if transaction.db.execute_sql("SELECT changes()").fetchone() == (1,):
+                transaction.record("label_update", "labels", row_id_of(old))
+
+    def sweep(self, home: Home) -> None:
+        """A plugin settles what is in conflict here, as far as it is asked."""
+        before = _on(home).rows("SELECT count(*) FROM sync_conflicts WHERE resolved_by = 'policy'")
+        revoked = self.revocation.instance_id if self.revocation and self.heard(home) else ""
+        Policies(PolicyHost(home, revoked)).sweep()  # type: ignore[arg-type]  # all that is asked of a host
+        self.happened["settled by policy"] += (
+            _on(home).rows("SELECT count(*) FROM sync_conflicts WHERE resolved_by = 'policy'") != before
+        )
 
     def in_conflict(self, one: Machine, row_id: str) -> bool:
         return bool(one.rows("SELECT 1 FROM sync_conflicts WHERE resolved = 0 AND row_id = ?", row_id))
@@ -413,6 +463,26 @@ class Simulation:
             self.everybody_meets()
         for home in self.honest():
             self.retry_all(_on(home))
+        if self.policy:
+            self.settle()
+
+    def settle(self) -> None:
+        """The policies of all have their say until nothing is in conflict, or it is clear that they never end."""
+        for _ in range(SETTLING_ROUNDS_MAX):
+            for home in self.honest():
+                self.sweep(home)
+            self.everybody_meets()
+            if not any(self.has_a_say(home) for home in self.honest()):
+                return
+        self.wrong.append("unsettled: the policies never end")
+
+    def has_a_say(self, home: Home) -> bool:
+        """Whether a policy is to be asked there. Of what a revoked machine wrote, none is: it waits for a person."""
+        one = _on(home)
+        rows = one.store.rows_in_conflict()
+        with one.store.transaction() as transaction:
+            found = [conflict for row in rows for conflict in transaction.open_conflicts(*row)]
+        return any(conflict.local_version.writer.startswith(one.id) for conflict in found)
 
     def everybody_meets(self) -> None:
         homes = self.honest()
@@ -433,6 +503,37 @@ class Simulation:
     def close(self) -> None:
         for one in self.machines():
             one.store.close()
+
+
+class PolicyHost:
+    """What `Policies` asks of a host: one machine of the simulation, and a plugin that settles every conflict."""
+
+    def __init__(self, home: Home, revoked: str) -> None:
+        """Of the instance that is `revoked` nothing more is waited for."""
+        self.store, self.owners, self.home, self.revoked = _on(home).store, _on(home).on, home, revoked
+        self.instance = self.hook = self.services = self
+        self.id = _on(home).id
+
+    def is_enabled(self, plugin: str) -> bool:
+        return True
+
+    def plugins(self, hook: str) -> list[str]:
+        return [hook]
+
+    def offered(self, *_: object) -> PolicyHost:
+        return self
+
+    def is_caught_up(self) -> bool:
+        return not is_suspect(_on(self.home)) and not _on(self.home).rows(
+            "SELECT 1 FROM feeds LEFT JOIN sync_state USING (instance_id) "
+            "WHERE instance_id NOT IN (?, ?) AND last_seq IS NOT length",
+            self.id,
+            self.revoked,
+        )
+
+    def first(self, hook: str, *, conflict: Conflict, transaction: WriteTransaction) -> Resolution:
+        """A plugin may say who it was that settled; equal bytes would hide that two did."""
+        return Resolution("merge", {"text": f"{len(str(conflict.local['text']))} settled on {self.home.name}"})
 
 
 def is_suspect(one: Machine) -> bool:

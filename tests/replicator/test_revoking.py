@@ -9,6 +9,7 @@ import pytest
 
 from crow_hooks import Resolution
 from crow_plugins.identity.revocation import Branch, Revocation
+from crow_plugins.replicator.entry import rescued
 from tests.replicator.chain import ROW, Machine, carry, chain, exchange, introduce, reopen
 from tests.replicator.test_healing import ROWS, backup, restored, settle, texts
 
@@ -180,3 +181,18 @@ def test_a_feed_that_was_left_out_counts_again_when_it_is_the_branch_of_a_statem
         home.hear(revocation(thief, 1))
         home.take(thief)
         assert texts(home) == {ROWS[0]: "good"}
+
+
+def test_what_was_rescued_counts_up_to_the_lamport_that_the_revocation_names(tmp_path: Path) -> None:
+    with chain(tmp_path, "home", "thief", "laptop") as [home, thief, laptop]:
+        writes = [thief.write(text, row) for text, row in (("in time", ROWS[0]), ("late", ROWS[1]))]
+        first = writes[0]
+        assert first is not None
+        epoch = first.version.writer.split(".")[1]
+        home.hear(revocation(thief, 0, None, **{epoch: first.version.lamport}))
+        with laptop.store.transaction() as transaction:
+            laptop.own.append(transaction.db, [rescued(block, laptop.id, 1) for block in thief.blocks()])
+        outcome = carry(laptop, home)
+        assert outcome is not None
+        assert (outcome.applied, outcome.uncounted, outcome.parked) == (1, 1, [])
+        assert texts(home) == {ROWS[0]: "in time"}

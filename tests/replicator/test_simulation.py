@@ -12,26 +12,29 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from crow_hooks import Version
-from crow_plugins import causality
+from crow_hooks import Data, Entry, Resolution, Version
+from crow_plugins import causality, policies
 from crow_plugins.replicator import applying, backfill, branches, healing, intake, revoking
 from crow_plugins.replicator.branch_that_counts import other_branches
 from crow_plugins.replicator.entry import Read, Unreadable, read
 from crow_plugins.replicator.feed_storage import find_feed
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.replicator.trust import Trust
-from crow_plugins.store import clock, conflicts
+from crow_plugins.store import WriteTransaction, clock, conflicts, versions
+from crow_plugins.store.synced import Shape, row_id_of
 from tests.replicator.chain import Machine
 from tests.replicator.simulating import Simulation
 from tests.replicator.versions_oracle import expected
+from tests.store.world import Listener
 
 SEEDS, OPERATIONS = map(int, os.environ.get("CROW_SIMULATION", "10x5000").split("x"))
-CONTROL_SEEDS, CONTROL_OPERATIONS = 5, 700
+CONTROL_SEEDS, CONTROL_OPERATIONS, OPTION_SEEDS = 5, 700, 2
 
 
 def readable(blocks: Iterable[bytes]) -> Iterator[Read]:
@@ -72,9 +75,9 @@ def counting(trust: Trust, author: Machine, holder: Machine) -> Iterator[Read]:
                 yield found
 
 
-def run(folder: Path, seed: int, operations: int, *, restores: int = 1) -> tuple[list[str], Counter[str]]:
+def run(folder: Path, seed: int, operations: int, **options: Any) -> tuple[list[str], Counter[str]]:
     """Play one chain to its end; returns what is wrong then, and what happened in it."""
-    simulation = Simulation(folder, seed, restores=restores)
+    simulation = Simulation(folder, seed, **options)
     with closing(simulation):
         for _ in range(operations):
             simulation.step()
@@ -92,13 +95,21 @@ def faults(simulation: Simulation, before: set[Version]) -> Iterator[str]:
     for other in others:
         if first.things() != other.things():
             yield f"diverged: {differing(first.things(), other.things())}"
-    yield from unlike_the_oracle(first, expected(entries))
+    yield from unlike_the_oracle(first, expected(entries), simulation.keyed)
     for one in (first, *others):
         yield from out_of_order(one)
         if one.rows("SELECT 1 FROM orphans UNION ALL SELECT 1 FROM outbox"):
             yield "waiting: something is in no feed yet"
         if one.rows("SELECT 1 FROM feeds WHERE contiguous < length AND instance_id != ?", revoked_id(simulation)):
             yield "waiting: blocks of a feed have not come"
+        if simulation.keyed:
+            yield from under_other_keys(one)
+
+
+def under_other_keys(one: Machine) -> Iterator[str]:
+    for row_id, key in one.rows("SELECT id, key FROM labels"):
+        if row_id != row_id_of(str(key)):
+            yield f"keys: row {row_id} is called {key}"
 
 
 def revoked_id(simulation: Simulation) -> str:
@@ -109,10 +120,10 @@ def differing(one: list[tuple[object, ...]], other: list[tuple[object, ...]]) ->
     return str([pair for pair in zip(one, other, strict=False) if pair[0] != pair[1]][:2])[:600]
 
 
-def unlike_the_oracle(one: Machine, rows: dict[Any, Any]) -> Iterator[str]:
+def unlike_the_oracle(one: Machine, rows: dict[Any, Any], keyed: bool) -> Iterator[str]:
     texts = {
         (table, row_id): text
-        for table in ("things", "extras")
+        for table in ("things", "extras", *(("labels",) if keyed else ()))
         for row_id, text in one.rows(f"SELECT id, text FROM {table}")
     }
     conflicts: dict[object, set[tuple[object, object]]] = {}
@@ -170,7 +181,42 @@ def head_kept(self: OwnFeed, db: Any, blocks: Sequence[bytes]) -> int:
     return first
 
 
+def forgetting_the_deleted(db: Any, rows: Iterable[tuple[str, str, causality.RowState, bytes | None]]) -> None:
+    """As if nothing need be known of a row that all have deleted."""
+    for row in rows:
+        table, row_id, state, _ = row
+        if all(version.deleted for version in state.live):
+            versions.forget(db, table, row_id)
+        else:
+            REAL_SAVE(db, [row])
+
+
+def checked_without_its_key(self: Shape, row_id: str, data: Data) -> None:
+    REAL_CHECK(replace(self, table=replace(self.table, natural_key=None)), row_id, data)
+
+
+class Anybody(str):
+    """The id of whoever asks."""
+
+    __hash__ = str.__hash__
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+
+def settled_at_once(self: WriteTransaction, *entries: Entry) -> None:
+    """As if a policy were part of what arrives: the row is changed, and no entry tells of it."""
+    REAL_TAKING(self, *entries)
+    for table, row_id in {(entry.table, entry.row_id) for entry in entries}:
+        for conflict in self.open_conflicts(table, row_id):
+            listener, self._door.listener = self._door.listener, Listener()
+            self.settle(conflict, Resolution("merge", {"text": "settled"}), by="policy")
+            self._door.listener = listener
+            break
+
+
 REAL_JOIN, REAL_FINISH, REAL_DROP = causality.join, healing.finish, revoking.drop
+REAL_SAVE, REAL_CHECK, REAL_TAKING = versions.save_all, Shape.check, WriteTransaction.join
 
 REMOVED: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     # rule, and what is taken out of the code
@@ -192,11 +238,15 @@ REMOVED: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "R3 rescue it": replaced(branches, "_orphans", lambda *_: []),
     "R3 append what waited meanwhile": replaced(healing, "_waiting", lambda *_: []),
     "R3 set the cursor back": replaced(intake.Intake, "back_to", lambda *_: None),
+    "R4 keep what is known of a deleted row": replaced(versions, "save_all", forgetting_the_deleted),
+    "R5 a key is its row's for ever": replaced(Shape, "check", checked_without_its_key),
     "R6 make rows anew": replaced(revoking, "drop", lambda *_: 0),
     "R6 what is past the length does not count": replaced(Trust, "counts", lambda *_: True),
     "R7 a bound that everybody shares": replaced(causality, "lamport_limit", lambda now: 150),
     "R8 the same id everywhere": replaced(causality, "conflict_id", lambda *_: str(uuid.uuid4())),
     "R8 open conflicts follow the live versions": replaced(conflicts, "_close", lambda *_: None),
+    "R9 a policy is asked on one instance": replaced(policies, "instance_of", Anybody),
+    "R9 a policy is asked after the apply transaction": replaced(WriteTransaction, "join", settled_at_once),
     "R10 try what is parked again": replaced(intake.Intake, "retry_parked", lambda *_: intake.Retried(0, None)),
     "R10 the cursor passes what is parked": replaced(applying, "park", lambda *_: None),
     "R11 append what was written while it was off": replaced(backfill, "_is_lacking", lambda *_: False),
@@ -204,25 +254,30 @@ REMOVED: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 }
 
 
-def run_controls(folder: Path) -> Iterator[list[str]]:
-    for seed in range(CONTROL_SEEDS):
+def run_controls(folder: Path, **options: bool) -> Iterator[list[str]]:
+    for seed in range(OPTION_SEEDS if options else CONTROL_SEEDS):
         made = folder / str(seed)
         made.mkdir()
         try:
-            yield run(made, seed, CONTROL_OPERATIONS, restores=6)[0]
+            yield run(made, seed, CONTROL_OPERATIONS, restores=6, **options)[0]
         except Exception as error:  # a program that breaks has failed as well
             yield [f"{type(error).__name__}: {error}"]
 
 
-def test_with_every_rule_the_runs_of_the_controls_are_well(tmp_path: Path) -> None:
-    for seed, found in enumerate(run_controls(tmp_path)):
+# Rules of keys and of policies are broken only where there are some.
+OPTIONS = {"R5": {"keyed": True}, "R9": {"policy": True}}
+
+
+@pytest.mark.parametrize("options", [{}, *OPTIONS.values()], ids=["", *OPTIONS])
+def test_with_every_rule_the_runs_of_the_controls_are_well(tmp_path: Path, options: dict[str, bool]) -> None:
+    for seed, found in enumerate(run_controls(tmp_path, **options)):
         assert not found, f"seed {seed}: {found[:5]}"
 
 
 @pytest.mark.parametrize("removed", REMOVED)
 def test_without_a_rule_the_same_runs_fail(removed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     REMOVED[removed](monkeypatch)
-    for found in run_controls(tmp_path):
+    for found in run_controls(tmp_path, **OPTIONS.get(removed.partition(" ")[0], {})):
         if found:
             print(f"{removed}: {found[0][:200]}")
             return

@@ -11,7 +11,7 @@ from pathlib import Path
 import peewee
 import pytest
 
-from crow_hooks import ConflictOpen, Invalid, NotFound, Version, WrongThread
+from crow_hooks import ConflictOpen, Invalid, NotFound, Resolution, Version, WrongThread
 from crow_plugins.store import (
     ChangedMeanwhile,
     NestedTransaction,
@@ -294,6 +294,18 @@ def test_a_resolution_travels_and_closes_the_conflict_everywhere(world: World, o
     for each in (world, other):
         assert each.text() == "both"
         assert each.rows("SELECT resolved FROM sync_conflicts") == [(1,)]
+
+
+@pytest.mark.parametrize("merged", [{"text": 5}, {"text": None}, {"size": "large"}, {"nothing": 1}], ids=str)
+def test_a_merge_that_is_no_row_of_the_table_is_refused_and_the_conflict_stays(
+    world: World, other: World, merged: dict[str, object]
+) -> None:
+    conflicting(world, other)
+    before = world.rows("SELECT * FROM things"), world.rows("SELECT * FROM sync_conflicts")
+    with pytest.raises(Invalid), world.store.transaction() as transaction:
+        [conflict] = transaction.open_conflicts("things", ROW)
+        transaction.settle(conflict, Resolution("merge", merged), by="person")
+    assert (world.rows("SELECT * FROM things"), world.rows("SELECT * FROM sync_conflicts")) == before
 
 
 def test_a_resolution_that_names_what_is_not_live_is_refused(world: World, other: World) -> None:

@@ -1,0 +1,421 @@
+"""The pipeline of an entry: from the bytes of a block to a row."""
+
+from __future__ import annotations
+
+from tests.campaign.mutants import guards, never
+
+REPLICATOR_APPLYING = [
+    *guards(
+        "crow_plugins.replicator.applying",
+        "tests/replicator/test_hostile_entries.py::test_no_hostile_entry_changes_anything_but_the_feed_that_it_stands_in",
+        ("an entry stands in its writer's feed", never("author != batch.source.instance_id")),
+        (
+            "a rescued entry is of somebody known",
+            never("found.rescued_by and not batch.trust.knows(found.entry.instance_id)"),
+        ),
+        ("a lamport has a bound", never("entry.version.lamport > causality.lamport_limit(transaction.now)")),
+        ("an entry fits its table", ("            transaction.check(entry)\n", "            pass\n")),
+        (
+            "what is parked is kept",
+            (
+                "                park(transaction.db, place, why.reason, str(why), transaction.now)\n",
+                "                pass\n",
+            ),
+        ),
+    ),
+    *guards(
+        "crow_plugins.replicator.applying",
+        "tests/replicator/test_hostile_entries.py::test_a_name_that_swan_gave_is_not_taken_and_the_feed_that_tries_is_frozen",
+        (
+            "one name for two writes is an alarm",
+            never("read(block_at(db, place.feed, place.seq)).original != found.original"),
+        ),
+        ("every place of a name is looked at", ("for place in batch.index.places(entry.version):", "for place in ():")),
+    ),
+    *guards(
+        "crow_plugins.replicator.applying",
+        "tests/replicator/test_intake.py::test_an_entry_of_a_plugin_that_is_off_is_parked_and_applied_when_it_is_on",
+        ("the plugin of the table is on", never("not self._is_on(entry.table)")),
+    ),
+    *guards(
+        "crow_plugins.replicator.applying",
+        "tests/replicator/test_intake.py::test_a_disk_that_is_full_parks_nothing_and_what_it_kept_out_comes_when_there_is_room",
+        (
+            "a disk that is full parks nothing",
+            (
+                "            if is_out_of_service(error):\n                raise\n            log.exception",
+                "            log.exception",
+            ),
+        ),
+    ),
+    *guards(
+        "crow_plugins.replicator.applying",
+        "tests/replicator/test_intake.py::test_an_entry_that_its_table_cannot_take_is_parked_alone_and_leaves_nothing_behind",
+        (
+            "a careful batch puts a savepoint around each",
+            (
+                "            with transaction.savepoint():\n                transaction.join(entry)",
+                "            transaction.join(entry)",
+            ),
+        ),
+    ),
+    *guards(
+        "crow_plugins.replicator.applying",
+        "tests/replicator/test_revoking.py::test_rows_are_made_anew_from_what_still_counts",
+        (
+            "what a revocation cuts off does not count",
+            never(
+                "not batch.trust.counts(found, batch.source.instance_id, place.seq, other_branch=batch.other_branch)"
+            ),
+        ),
+    ),
+]
+
+REPLICATOR_UPTAKE = [
+    *guards(
+        "crow_plugins.replicator.uptake",
+        "tests/replicator/test_hostile_entries.py::test_a_name_that_swan_gave_is_not_taken_and_the_feed_that_tries_is_frozen",
+        (
+            "a feed with one name for two writes is frozen",
+            never('any(reason == "dot_used_twice" for _, reason in outcome.parked)'),
+        ),
+    ),
+]
+
+REPLICATOR_ENTRY = [
+    *guards(
+        "crow_plugins.replicator.entry",
+        "tests/replicator/test_entry.py::test_an_entry_at_the_limit_is_written_and_read_and_one_byte_more_is_refused",
+        (
+            "an entry is bounded",
+            (
+                " if len(block) > ENTRY_BYTES_MAX:\n            raise Malformed",
+                " if False:\n            raise Malformed",
+            ),
+        ),
+        (
+            "a local entry is bounded",
+            (
+                "    if len(block) > ENTRY_BYTES_MAX:\n        raise EntryTooLarge",
+                "    if False:\n        raise EntryTooLarge",
+            ),
+        ),
+        ("a block is bounded before it is parsed", never("len(data) > bytes_max")),
+    ),
+    *guards(
+        "crow_plugins.replicator.entry",
+        "tests/replicator/test_entry.py::test_what_no_writer_of_ours_makes_is_malformed",
+        (
+            "a rescued entry has its fields only",
+            never('fields.keys() != RESCUED_KEYS or not isinstance(fields["entry"], str)'),
+        ),
+        (
+            "a rescuer is an instance",
+            (
+                '_matching(fields, "instance_id", INSTANCE_ID))\n\n\ndef _object',
+                'fields["instance_id"])\n\n\ndef _object',
+            ),
+        ),
+        (
+            "a block is an object",
+            (
+                '    if not isinstance(value, dict):\n        raise Malformed("it is no object")',
+                '    if False:\n        raise Malformed("it is no object")',
+            ),
+        ),
+        ("an entry has its fields only", ('fields.keys() - {"open"} != REQUIRED or ', "")),
+        ("an entry is of this format", (' or fields["v"] != FORMAT or fields["v"] is True:', ":")),
+        ("true is no format", (' or fields["v"] is True:', ":")),
+        ("a type is a name", ('type = _matching(fields, "type", NAME)', 'type = fields["type"]')),
+        ("a table is a name", ('table=_matching(fields, "table", NAME)', 'table=fields["table"]')),
+        ("a row's id has a form", ('row_id=_matching(fields, "row_id", ROW_ID)', 'row_id=fields["row_id"]')),
+        (
+            "an instance has an id",
+            (
+                '_matching(fields, "instance_id", INSTANCE_ID), _matching(fields, "epoch", EPOCH)',
+                'fields["instance_id"], _matching(fields, "epoch", EPOCH)',
+            ),
+        ),
+        ("an epoch has a form", ('_matching(fields, "epoch", EPOCH)\n', 'fields["epoch"]\n')),
+        ("who wrote has a form", ('by=_matching(fields, "by", BY)', 'by=fields["by"]')),
+        ("a lamport is an integer", ('_integer(fields["lamport"], "lamport")', 'fields["lamport"]')),
+        (
+            "a time is an integer",
+            ('timestamp=_integer(fields["timestamp"], "timestamp")', 'timestamp=fields["timestamp"]'),
+        ),
+        ("a name is text of its form", never("not isinstance(value, str) or not pattern.fullmatch(value)")),
+        ("an integer is no truth and no text", never("type(value) is not int")),
+        (
+            "data is an object",
+            (
+                '    if not isinstance(value, dict):\n        raise Malformed("data',
+                '    if False:\n        raise Malformed("data',
+            ),
+        ),
+        ("data is measured", ("    _check_size(value, DEPTH_MAX)\n", "")),
+        ("data has a depth", never("depth == 0")),
+        ("data has a width", never("len(value) > KEYS_MAX")),
+        (
+            "a vector is an object",
+            (
+                '    if not isinstance(value, dict):\n        raise Malformed("vv',
+                '    if False:\n        raise Malformed("vv',
+            ),
+        ),
+        (
+            "a vector names writers",
+            ("not WRITER.fullmatch(writer) or type(lamport) is not int", "type(lamport) is not int"),
+        ),
+        (
+            "a vector names lamports",
+            ("not WRITER.fullmatch(writer) or type(lamport) is not int", "not WRITER.fullmatch(writer)"),
+        ),
+        (
+            "what is open is a list",
+            ("not isinstance(value, list) or not 0 < len(value) <= OPEN_MAX", "not 0 < len(value) <= OPEN_MAX"),
+        ),
+        ("a list of nothing open is left out", ("not 0 < len(value) <= OPEN_MAX", "not len(value) <= OPEN_MAX")),
+        (
+            "what is open names writers",
+            (" if WRITER.fullmatch(writer) and type(lamport) is int:", " if type(lamport) is int:"),
+        ),
+        (
+            "what is open names lamports",
+            (" if WRITER.fullmatch(writer) and type(lamport) is int:", " if WRITER.fullmatch(writer):"),
+        ),
+        (
+            "a rescued entry is Unicode",
+            (
+                '    try:\n        return text.encode()\n    except UnicodeEncodeError as error:\n        raise Malformed("a rescued entry is not valid Unicode") from error',
+                "    return text.encode()",
+            ),
+        ),
+        ("no key stands twice", never("len(fields) != len(pairs)")),
+        ("NaN is no number", ('    raise ValueError(f"{name} is no number")', "    return float(name)")),
+        (
+            "what is no JSON has a name",
+            ("except (ValueError, RecursionError) as error:", "except UnicodeDecodeError as error:"),
+        ),
+    ),
+    *guards(
+        "crow_plugins.replicator.entry",
+        "tests/replicator/test_entry.py::test_a_newer_format_is_told_apart_whatever_else_it_has",
+        ("a newer format is told apart", never('type(value.get("v")) is int and value["v"] > FORMAT')),
+    ),
+    *guards(
+        "crow_plugins.replicator.entry",
+        "tests/replicator/test_limits.py::test_an_entry_is_read_at_a_limit_and_is_malformed_one_past_it",
+        ("what is open is bounded", ("not 0 < len(value) <= OPEN_MAX", "not 0 < len(value)")),
+    ),
+]
+
+STORE_SYNCED = [
+    *guards(
+        "crow_plugins.store.synced",
+        "tests/store/test_synced.py::test_the_columns_are_exactly_those_declared",
+        ("columns are exactly those declared", never("data.keys() != self.columns.keys()")),
+    ),
+    *guards(
+        "crow_plugins.store.synced",
+        "tests/store/test_synced.py::test_a_row_with_another_id_than_its_key_makes_is_refused_here_and_from_elsewhere",
+        ("an id follows from its key", never("natural is not None and row_id != row_id_of(str(data[natural]))")),
+    ),
+    *guards(
+        "crow_plugins.store.synced",
+        "tests/store/test_synced.py::test_a_row_as_a_whole_is_bounded",
+        (
+            "a row is bounded",
+            never(
+                "bytes_held * 6 + JSON_BYTES_A_COLUMN * len(data) > ROW_BYTES_MAX and len(canonical(data)) > ROW_BYTES_MAX"
+            ),
+        ),
+    ),
+    *guards(
+        "crow_plugins.store.synced",
+        "tests/store/test_synced.py::test_a_natural_key_is_a_text_that_every_row_has",
+        (
+            "a natural key is a column that can be one",
+            never("table.natural_key is not None and table.natural_key not in keys"),
+        ),
+    ),
+    *guards(
+        "crow_plugins.store.synced",
+        "tests/store/test_synced.py::test_what_does_not_fit_is_refused_by_name",
+        ("null only where it may be", never("not column.nullable")),
+        ("a value is of its kind", never("not FITS[column.kind](value)")),
+        (
+            "a text is checked",
+            (
+                '    if column.kind == "text":\n        text = str(value)\n',
+                "    if False:\n        text = str(value)\n",
+            ),
+        ),
+        (
+            "a text is Unicode",
+            (
+                "        size = len(text) if text.isascii() else len(text.encode())",
+                '        size = len(text.encode("utf-8", "surrogatepass"))',
+            ),
+        ),
+        (
+            "a text is bounded by its column",
+            ("if size > min(column.bytes_max, STRING_BYTES_MAX):", "if size > STRING_BYTES_MAX:"),
+        ),
+        (
+            "a text is bounded everywhere",
+            ("if size > min(column.bytes_max, STRING_BYTES_MAX):", "if size > column.bytes_max:"),
+        ),
+        ("a text is measured in bytes", ("len(text) if text.isascii() else len(text.encode())", "len(text)")),
+        ("a text has no NUL", never("has_nul")),
+        ("no NUL in JSON", ('any("\\0" in each for each in _strings(value))', "False")),
+        ("no NUL in the keys of JSON", ("            yield from _strings(key)\n", "")),
+        ("JSON has a depth", never("_depth(value) > DEPTH_MAX")),
+        (
+            "what is no JSON has a name",
+            (
+                '    except (TypeError, ValueError):\n        raise Invalid(f"{column.name} of {where} must be of type json',
+                '    except ZeroDivisionError:\n        raise Invalid(f"{column.name} of {where} must be of type json',
+            ),
+        ),
+        ("an integer is one everywhere", ("type(value) is int and abs(value) <= INTEGER_MAX", "type(value) is int")),
+        (
+            "true is no integer",
+            (
+                "type(value) is int and abs(value) <= INTEGER_MAX",
+                "isinstance(value, int) and abs(value) <= INTEGER_MAX",
+            ),
+        ),
+        ("a real is finite", ("type(value) in (int, float) and math.isfinite(value)", "type(value) in (int, float)")),
+    ),
+]
+
+STORE_DOOR = [
+    *guards(
+        "crow_plugins.store.door",
+        "tests/replicator/test_hostile_entries.py::test_no_hostile_entry_changes_anything_but_the_feed_that_it_stands_in",
+        (
+            "a table syncs",
+            (
+                "        if shape is None:\n            raise UnknownTable(table)",
+                "        if shape is None:\n            shape = next(iter(self._door.shapes.values()))",
+            ),
+        ),
+        ("a change type is of its table", never("type not in shape.table.change_types")),
+        ("an arrival is possible", ("        causality.check(arriving.arrival_of(entry))\n", "")),
+        ("an arriving row fits", ("        shape.check(entry.row_id, entry.data)\n", "")),
+    ),
+    *guards(
+        "crow_plugins.store.door",
+        "tests/store/test_door.py::test_a_row_that_breaks_its_declaration_is_not_written",
+        ("a local row fits", ("        shape.check(row_id, image)\n", "")),
+    ),
+    *guards(
+        "crow_plugins.store.door",
+        "tests/store/test_door.py::test_a_resolution_that_names_what_is_not_live_is_refused",
+        ("a resolution names what is live", ("settled - live or shown is None", "shown is None")),
+    ),
+    *guards(
+        "crow_plugins.store.door",
+        "tests/store/test_door.py::test_a_resolution_that_had_not_seen_the_version_shown_now_is_refused",
+        ("a resolution names what is shown", (" or shown.dot not in settled", "")),
+    ),
+    *guards(
+        "crow_plugins.store.door",
+        "tests/store/test_door.py::test_a_row_in_conflict_is_not_deleted_before_it_is_settled",
+        (
+            "a delete settles no conflict by the way",
+            never(
+                "deleted and not settled and causality.open_conflicts(shape.table.name, row_id, state, shape.bookkeeping)"
+            ),
+        ),
+    ),
+    *guards(
+        "crow_plugins.store.door",
+        "tests/store/test_door.py::test_a_merge_that_is_no_row_of_the_table_is_refused_and_the_conflict_stays",
+        ("a merge fits", ("                shape.check(conflict.row_id, data)\n", "")),
+    ),
+    *guards(
+        "crow_plugins.store.door",
+        "tests/store/test_door.py::test_a_refused_write_cannot_be_caught_and_committed",
+        ("a write that failed is not committed", never("self._failed")),
+    ),
+    *guards(
+        "crow_plugins.store.door",
+        "tests/replicator/test_intake.py::test_an_entry_that_its_table_cannot_take_is_parked_alone_and_leaves_nothing_behind",
+        (
+            "a savepoint sets the clock back",
+            (
+                "self.clock.lamport, self._before, self._failed = lamport, before, failed",
+                "self._before, self._failed = before, failed",
+            ),
+        ),
+    ),
+    *guards(
+        "crow_plugins.store.door",
+        "tests/store/test_door.py::test_a_write_that_changes_nothing_is_no_change",
+        (
+            "a write that changes nothing is none",
+            never("not settled and digest is not None and digest == known.digest"),
+        ),
+    ),
+    *guards(
+        "crow_plugins.store.door",
+        "tests/store/test_door.py::test_a_transaction_inside_another_is_refused",
+        ("one transaction on a thread", never("self.current() is not None")),
+    ),
+    *guards(
+        "crow_plugins.store.door",
+        "tests/store/test_door.py::test_the_event_loop_may_neither_read_nor_write",
+        (
+            "no transaction on the event loop",
+            ("        refuse_event_loop()\n        refuse_writing()\n", "        refuse_writing()\n"),
+        ),
+    ),
+    *guards(
+        "crow_plugins.store.door",
+        "tests/federation/test_inbound_parts.py::test_a_call_that_reads_cannot_open_the_write_door_nor_can_what_it_starts",
+        ("who may only read does not write", ("        refuse_writing()\n", "")),
+    ),
+]
+
+STORE_CONNECTIONS = [
+    *guards(
+        "crow_plugins.store.connections",
+        "tests/store/test_door.py::test_a_write_that_a_full_disk_ended_is_not_taken_for_a_commit_whoever_overlooks_the_error",
+        ("a transaction that ended by itself is no commit", never("self.writer.connection().getautocommit()")),
+    ),
+    *guards(
+        "crow_plugins.store.connections",
+        "tests/replicator/test_intake.py::test_a_disk_that_is_full_parks_nothing_and_what_it_kept_out_comes_when_there_is_room",
+        (
+            "a full disk is known behind what came of it",
+            (
+                "        found = found.__cause__ or found.__context__\n    return False",
+                "        break\n    return False",
+            ),
+        ),
+    ),
+    *guards(
+        "crow_plugins.store.connections",
+        "tests/store/test_door.py::test_the_event_loop_may_neither_read_nor_write",
+        ("the event loop does not wait for the disk", ("    raise WrongThread\n", "    return\n")),
+    ),
+]
+
+STORE_ARRIVING = [
+    *guards(
+        "crow_plugins.store.arriving",
+        "tests/store/test_door.py::test_an_entry_is_applied_and_the_clock_moves_past_it",
+        ("the clock goes past what is received", ("        transaction.clock.witness(entry.version.lamport)\n", "")),
+    ),
+]
+
+MUTANTS = [
+    *REPLICATOR_APPLYING,
+    *REPLICATOR_UPTAKE,
+    *REPLICATOR_ENTRY,
+    *STORE_SYNCED,
+    *STORE_DOOR,
+    *STORE_CONNECTIONS,
+    *STORE_ARRIVING,
+]
