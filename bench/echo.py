@@ -19,8 +19,8 @@ class Echo(BaseModel):
 
 def add_echo(server: FastMCP) -> None:
     @server.tool(name=NAME, annotations=ToolAnnotations(read_only_hint=True))
-    async def echo(text: str) -> Echo:
-        """Say it again."""
+    def echo(text: str) -> Echo:
+        """Say it again; on a worker thread, as every tool that reads a database."""
         return Echo(text=text)
 
 

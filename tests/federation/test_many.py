@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 from fastmcp import Client
 
+from crow_hooks import CallAnswer
+from crow_plugins import gateway
 from crow_plugins.federation.inbound import INBOUND
 from crow_plugins.host import Host
 from tests.federation.chain import call_tool, federation, know, make_home, over_http
+from tests.federation.world import served
 from tests.replicator.gateways import Instance, serving
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +33,7 @@ class Wire:
     """A port before a gateway: what came in, over how many connections; it hangs, or passes bytes on after a while."""
 
     def __init__(self, target: str = "", *, wait_seconds: float = 0.0) -> None:
-        self._target, self._wait_seconds = target, wait_seconds
+        self.target, self._wait_seconds = target, wait_seconds
         self.connections, self.heard = 0, bytearray()
 
     @asynccontextmanager
@@ -41,11 +44,11 @@ class Wire:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        if not self._target:
+        if not self.target:
             self.heard += await reader.read()
             writer.close()
             return
-        host, port = self._target.removeprefix("http://").split(":")
+        host, port = self.target.removeprefix("http://").split(":")
         there_reader, there = await asyncio.open_connection(host, int(port))
         await asyncio.gather(self._pump(reader, there, self.note), self._pump(there_reader, writer, len))
 
@@ -151,3 +154,19 @@ async def test_no_more_than_eight_calls_of_one_peer_run_at_once_and_all_answer(t
             answers: list[Any] = await asyncio.gather(*calls)
             assert [type(each).__name__ for each in answers] == ["CallAnswer"] * 24
             assert 1 < wire.connections <= 8
+
+
+async def test_after_a_restart_of_the_other_the_first_call_gets_through(tmp_path: Path) -> None:
+    async with many(tmp_path, "grackle", "swan") as made:
+        grackle, swan = made.values()
+        wire, there = Wire(), federation(grackle)
+        async with wire.open() as url:
+            await to_thread(know, grackle, swan, url)
+            for _ in range(3):
+                async with served(gateway.application(swan.host)) as wire.target:
+                    posts = wire.heard.count(b"POST /mcp")
+                    for _ in range(2):
+                        outcome = await there.call(swan.host.instance.id, "crow_search", {"query": "x"})
+                        assert isinstance(outcome, CallAnswer), outcome
+                    assert wire.heard.count(b"POST /mcp") - posts == (3 if posts == 0 else 2)
+            assert wire.connections == 3
