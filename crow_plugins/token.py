@@ -239,7 +239,7 @@ def mint(
     """
     if not 0 < lifetime <= LIFETIME_SECONDS_MAX:
         raise LifetimeTooLong
-    value = {
+    value: dict[str, object] = {
         "aud": audience,
         "bsh": _encoded(hashlib.sha256(body).digest()),
         "exp": now + lifetime,
@@ -249,9 +249,8 @@ def mint(
         "jti": _encoded(jti),
         "scp": sorted(scopes),
     }
-    claims = canonical_json.encode(value)
-    _parsed(claims)
-    signed = f"{_encoded(_header(kid_of(instance_key)))}.{_encoded(claims)}"
+    _claims(value)
+    signed = f"{_encoded(_header(kid_of(instance_key)))}.{_encoded(canonical_json.encode(value))}"
     return f"{signed}.{_encoded(sign(PURPOSE, signed.encode()))}"
 
 
@@ -328,6 +327,10 @@ def _parsed(claims: bytes) -> Claims:
         raise BadClaims("their spelling") from error
     if not isinstance(value, dict) or value.keys() != CLAIM_NAMES:
         raise BadClaims("their names")
+    return _claims(value)
+
+
+def _claims(value: dict[str, object]) -> Claims:
     return Claims(
         audience=_text(value, "aud", INSTANCE_ID),
         issuer=_text(value, "iss", INSTANCE_ID),
