@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 
@@ -41,9 +44,27 @@ def main(words: Sequence[str] | None = None) -> None:
         if name not in COUNTS or not number.isdecimal():
             parser.error(f"{name} is not a count and a number; there are {', '.join(COUNTS)}")
         size = replace(size, **{name: int(number)})
-    for name in asked.names or BENCHES:
+    figures, failed = _shown(asked.names or list(BENCHES), size)
+    show("All that is held against a limit", [each for each in figures if each.verdict])
+    if failed:
+        sys.exit(f"could not be measured: {', '.join(failed)}")
+
+
+def _shown(names: Sequence[str], size: Size) -> tuple[list[Figure], list[str]]:
+    """Measure and show one after the other: the figures, and the names of what could not be measured."""
+    figures, failed = [], []
+    for name in names:
         title, measure = BENCHES[name]
-        show(title, measure(size))
+        began = time.monotonic()
+        try:
+            found = list(measure(size))
+        except Exception:  # of whatever is measured: the others are worth their minutes all the same
+            traceback.print_exc()
+            failed.append(name)
+            continue
+        show(f"{title} ({time.monotonic() - began:.0f} s)", found)
+        figures += found
+    return figures, failed
 
 
 if __name__ == "__main__":

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
+from bench import __main__ as running
 from bench.__main__ import main
-from bench.figures import Limits, at_least, below, measured, percentile
+from bench.figures import Figure, Limits, at_least, below, measured, percentile
 from bench.processes import PEERS
+from bench.size import Size
 
 
 @pytest.mark.parametrize(
@@ -43,8 +46,28 @@ def test_a_percentile_is_a_value_that_was_measured() -> None:
 def test_what_is_named_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--size", "smoke", "writes", "tool-writes"])
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
-    assert [line for line in lines if line.startswith("Writes by")] == ["Writes by the door", "Writes by the MCP tool"]
-    assert any(line.startswith("what the tool takes beyond the bare call") for line in lines)
+    titles = [line.partition(" (")[0] for line in lines if line.startswith(("Writes by", "All that"))]
+    assert titles == ["Writes by the door", "Writes by the MCP tool", "All that is held against a limit"]
+    told = [line for line in lines if line.startswith("what the tool takes beyond the bare call")]
+    assert len(told) == 2
+    assert told[0].split() == told[1].split()
+
+
+def test_what_fails_is_told_and_the_rest_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(size: Size) -> Iterator[Figure]:
+        yield measured("a figure", [size.rounds], "s", below(2))
+
+    def fails(size: Size) -> Iterator[Figure]:
+        raise TimeoutError("nobody came")
+
+    monkeypatch.setattr(running, "BENCHES", {"first": ("The first", fails), "second": ("The second", measure)})
+    with pytest.raises(SystemExit, match="could not be measured: first"):
+        main(["--size", "smoke"])
+    said = capsys.readouterr()
+    assert "nobody came" in said.err
+    assert "The second (0 s)" in said.out
 
 
 def test_what_is_not_there_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
