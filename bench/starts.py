@@ -40,4 +40,4 @@ def asked(machine: Machine, token: str) -> None:
 
 async def _asked(address: str, token: str) -> None:
     async with Client(StreamableHttpTransport(address, auth=token)) as client:
-        await client.call_tool("crow_memory_stats", {})
+        await client.call_tool("crow_search_memories", {"query": "telescope mount"})
