@@ -232,6 +232,14 @@ def test_a_write_over_nothing_but_a_version_that_is_waited_for_leaves_it_open() 
     assert after.live == (missing, version("b", 2, "z"))
 
 
+def test_a_resolution_does_not_cover_what_has_not_come_though_it_names_it() -> None:
+    shown, missing = version("c", 3, "x"), version("a", 1, None)
+    resolves = {shown.dot, missing.dot}
+    after, arrival = write(row(shown, missing), Dot("d", 4), deleted=False, data={"text": "z"}, resolves=resolves)
+    assert arrival.open == {missing.dot}
+    assert after.live == (missing, version("d", 4, "z"))
+
+
 def test_a_resolution_covers_what_it_names_and_no_more() -> None:
     shown, one, two = version("c", 3, "x"), version("b", 2, "y"), version("a", 1, "z")
     before = row(shown, one, two)

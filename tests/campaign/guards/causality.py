@@ -72,13 +72,6 @@ CAUSALITY = [
             ),
         ),
         (
-            "what is not here is never covered",
-            (
-                "version.here and (version.dot in resolves or same_content(shown, version, bookkeeping))",
-                "version.dot in resolves or (version.here and same_content(shown, version, bookkeeping))",
-            ),
-        ),
-        (
             "what differs stays open",
             ("version.here and (version.dot in resolves or same_content(shown, version, bookkeeping))", "version.here"),
         ),
@@ -131,6 +124,17 @@ CAUSALITY = [
         "crow_plugins.causality",
         "tests/causality/test_refusals.py::test_a_local_write_must_come_after_all_that_the_row_has_seen",
         ("a local write comes after", never("dot.lamport <= max(state.vector.values(), default=0)")),
+    ),
+    *guards(
+        "crow_plugins.causality",
+        "tests/causality/test_join.py::test_a_resolution_does_not_cover_what_has_not_come_though_it_names_it",
+        (
+            "what is not here is never covered",
+            (
+                "version.here and (version.dot in resolves or same_content(shown, version, bookkeeping))",
+                "version.dot in resolves or (version.here and same_content(shown, version, bookkeeping))",
+            ),
+        ),
     ),
     *guards(
         "crow_plugins.causality",
