@@ -111,7 +111,10 @@ def serve(
             log.info("gateway ready address=%s pid=%d", running.mcp, running.pid)
             ready(running)
 
-        asyncio.run(_serve_until_told(app, listener, announce))
+        def withdraw() -> None:
+            host.home.gateway.unlink(missing_ok=True)
+
+        asyncio.run(_serve_until_told(app, listener, announce, withdraw))
         log.info("gateway stopped pid=%d", running.pid)
 
 
@@ -166,17 +169,21 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 class Server(uvicorn.Server):
-    """Says when it answers, and leaves signals to us: uvicorn would end the process by the signal it caught."""
+    """Says when it answers and when no more, and leaves signals to us: uvicorn would end the process by the signal."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None], withdraw: Callable[[], None]) -> None:
         super().__init__(config)
-        self._announce = announce
+        self._announce, self._withdraw = announce, withdraw
         self._told = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._withdraw()  # before the plugins stop, who may keep elsewhere where it answers
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -195,7 +202,9 @@ class Server(uvicorn.Server):
         self._told.set()
 
 
-async def _serve_until_told(app: ASGIApp, listener: socket.socket, announce: Callable[[], None]) -> None:
+async def _serve_until_told(
+    app: ASGIApp, listener: socket.socket, announce: Callable[[], None], withdraw: Callable[[], None]
+) -> None:
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -208,7 +217,7 @@ async def _serve_until_told(app: ASGIApp, listener: socket.socket, announce: Cal
         ws_per_message_deflate=False,  # what syncs is encrypted: it does not get smaller
         timeout_graceful_shutdown=STOP_SECONDS,
     )
-    server = Server(config, announce)
+    server = Server(config, announce, withdraw)
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(RuntimeError):  # a thread that is not the main one cannot; its owner stops it

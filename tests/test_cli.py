@@ -53,12 +53,17 @@ def test_keys_under_a_passphrase_need_it(tmp_path: Path) -> None:
     home, secret = tmp_path / "home", tmp_path / "secret"
     secret.write_text("correct horse\n")
     secret.chmod(0o600)
-    assert crow(home, "init", "--passphrase-file", str(secret)).returncode == 0
+    made = crow(home, "init", "--passphrase-file", str(secret))
+    assert made.returncode == 0
     assert "passphrase" in refused(home, "identity", "words")
     opened = crow(home, "identity", "words", CROW_PASSPHRASE_FILE=str(secret))
     assert opened.returncode == 0, opened.stderr
     secret.write_text("wrong horse\n")
-    assert "passphrase" in refused(home, "identity", "words", CROW_PASSPHRASE_FILE=str(secret))
+    wrong = crow(home, "identity", "words", "--debug", CROW_PASSPHRASE_FILE=str(secret))
+    assert wrong.returncode == 1
+    assert "the passphrase does not open" in wrong.stderr
+    for said in (made, opened, wrong):
+        assert "horse" not in said.stdout + said.stderr
 
 
 def passphrase_file(tmp_path: Path, line: str = "carry me") -> Path:

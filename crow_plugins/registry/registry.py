@@ -226,14 +226,18 @@ class Registry:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
             self._looking = None
+            await self._follow()  # a gateway that stops has no address any more
 
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            try:
-                await asyncio.to_thread(self._look_once)
-            except Exception:  # a busy database: what is in memory stays for now
-                log.exception("the registry cannot be read")
+            await self._follow()
+
+    async def _follow(self) -> None:
+        try:
+            await asyncio.to_thread(self._look_once)
+        except Exception:  # a busy database: what is in memory stays for now
+            log.exception("the registry cannot be read")
 
     def _look_once(self) -> None:
         with self._crow.read() as db:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Literal
 
-from crow_plugins.identity.challenge import OpenExchanges
 from crow_plugins.registry import invitations
 from crow_plugins.registry.invitations import Invitations
 from crow_plugins.registry.inviting import Inviter
@@ -21,9 +20,7 @@ from crow_plugins.registry.registering import Registering
 from crow_plugins.store import WriteTransaction
 
 Owner = type | ModuleType
-Work = Literal[
-    "queueing", "answering", "counting a try", "letting in", "challenging", "being registered", "registering"
-]
+Work = Literal["queueing", "answering", "counting a try", "letting in", "being registered", "registering"]
 Moment = Literal["before its commit", "after its commit", "after all of it"]
 
 WORK: dict[Work, tuple[Owner, str]] = {
@@ -31,7 +28,6 @@ WORK: dict[Work, tuple[Owner, str]] = {
     "answering": (invitations, "_handed_out"),
     "counting a try": (Inviter, "_consider"),
     "letting in": (Inviter, "_decide"),
-    "challenging": (OpenExchanges, "add"),
     "being registered": (Registering, "called"),
     "registering": (Registering, "_keep"),
 }

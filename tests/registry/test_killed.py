@@ -63,7 +63,6 @@ def succeeded(done: tuple[int, str, str]) -> None:
 # ---- registering ----------------------------------------------------------------------------------------------------
 
 CALLEE_DIES: dict[str, tuple[Work, Moment]] = {
-    "asked": ("challenging", "after all of it"),
     "before": ("being registered", "before its commit"),
     "after": ("being registered", "after its commit"),
     "done": ("being registered", "after all of it"),
