@@ -125,6 +125,17 @@ def write_private_with_inode(path: Path, content: Callable[[int], bytes]) -> Non
         _place(path, content, os.replace)
 
 
+def overwrite_private(path: Path, content: bytes) -> None:
+    """Write over the beginning of a private file, or make one, and leave to the system when it goes to the disk.
+
+    For what outlives this process and need not outlive a power cut. Raises `NotPlain`, `ForeignOwner`, `NotPrivate`
+    or `FileFault`.
+    """
+    with _opened(path, os.O_WRONLY | os.O_CREAT) as descriptor, _faults_of(path):
+        _check_private(path, os.fstat(descriptor), FILE_MODE)
+        os.pwrite(descriptor, content, 0)
+
+
 def create_private(path: Path, content: bytes) -> None:
     """As `write_private`, for a name that is free; of several at once one wins. Raises `FileExists`, `FileFault`."""
     with _faults_of(path):
@@ -241,10 +252,10 @@ def _sync(descriptor: int) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[int]:
+def _opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
     """A descriptor of a plain file; a pipe is opened without waiting for its writer, and then refused."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, FILE_MODE)
     except FileNotFoundError:
         raise FileMissing(path) from None
     except OSError as error:

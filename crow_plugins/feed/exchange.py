@@ -111,9 +111,12 @@ class Peer:
 class Exchange:
     """This side of one feed's exchange with one peer."""
 
-    def __init__(self, key: bytes, *, upload: bool = True) -> None:
-        """With `upload` off nothing is told or given of the feed, only taken."""
-        self.key, self.upload = key, upload
+    def __init__(self, key: bytes, *, upload: bool = True, push: bool = False, allow_push: bool = False) -> None:
+        """With `upload` off nothing is told or given of the feed, only taken.
+
+        With `push` a peer that allows it is sent a new block before it asks; `allow_push`: so may the peer send us.
+        """
+        self.key, self.upload, self.push, self.allow_push = key, upload, push, allow_push
         self._peer = Peer()
         self._filed: deque[FeedMessage] = deque()
         self._tellings = 0  # of those that are filed
@@ -121,12 +124,17 @@ class Exchange:
         self._search: Reorganisation | None = None
         self._said: Sync | None = None
         self._said_contiguous = 0
+        self._pushed = (0, 0)  # fork, and the length that the peer has if all that was pushed came
         self._probed: tuple[int, int] | None = None
         self._must_compare = False  # a longer head did not fit: a false proof, or the head of another branch
         self._at: tuple[int, Prefix | None, bool | None] | None = None  # all of this is of that branch
         self._moved = False  # to another branch that may be of the same fork
         self._frozen = False
         self._window = REQUESTS_AT_FIRST_MAX  # grows with what comes
+
+    def anew(self) -> Exchange:
+        """For the same feed and the same peer, from the beginning."""
+        return Exchange(self.key, upload=self.upload, push=self.push, allow_push=self.allow_push)
 
     def copy(self) -> Exchange:
         """As it is now, whatever becomes of this one. What the peer claims is shared: to hear it twice is no harm."""
@@ -188,7 +196,7 @@ class Exchange:
         budget = share.answer_bytes
         say += self._answering.answers(feed, budget, upload=self.upload, frozen=self._frozen)
         say += self._questions(feed, share)
-        return self._state(feed) + say, events
+        return [*self._state(feed), *self._pushes(feed), *say], events
 
     def _look(self, feed: Feed) -> None:
         """Begin anew where the feed has gone to another branch; that is what ends a freeze, too."""
@@ -286,7 +294,10 @@ class Exchange:
 
     def _data_came(self, feed: Feed, store: Store, message: Data) -> bool | Conflict | None:
         """A longer head, hashes of a search, or the proof of a fork: whether something was stored, or the evidence."""
-        asked, proof = self._asking.answered(message.request), message.proof
+        proof = message.proof
+        if message.request == 0 and self._is_next_pushed(feed, proof):
+            return self._received(feed, store, proof)
+        asked = self._asking.answered(message.request)
         if self._frozen and proof.fork <= feed.head.fork:
             return None
         if feed.prefix is not None and asked is not None and asked.upgrade == UpgradeRequest(0, feed.prefix.length):
@@ -301,6 +312,15 @@ class Exchange:
             self._search = feed.reorganise(proof)
             return self._found(feed, store)
         return self._received(feed, store, proof)
+
+    def _is_next_pushed(self, feed: Feed, proof: Proof) -> bool:
+        """Whether it is the block that comes next, sent before it was asked for; with any other there is no hurry."""
+        head, block, upgrade = feed.head, proof.block, proof.upgrade
+        if not self.allow_push or self._frozen or self._must_compare or block is None or upgrade is None:
+            return False
+        return head.length > 0 and (proof.fork, upgrade.start, upgrade.length, block.index) == (
+            *(head.fork, head.length, 1, head.length),
+        )
 
     def _received(self, feed: Feed, store: Store, proof: Proof) -> bool:
         try:
@@ -471,6 +491,7 @@ class Exchange:
             uploading=self.upload,
             downloading=True,
             has_manifest=feed.manifest is not None,
+            allow_push=self.allow_push,
         )
         if self._said is not None and self._said.uploading != state.uploading:
             self._said_contiguous = 0
@@ -492,6 +513,17 @@ class Exchange:
             say.append(Range(0, contiguous))
             self._said_contiguous = contiguous
         return say
+
+    def _pushes(self, feed: Feed) -> Iterator[Data]:
+        """The block that was just written, to a peer that has all before it: there a round trip sooner."""
+        head, sync = feed.head, self._peer.sync
+        if not self.push or not self.upload or self._frozen or sync is None or sync.fork != head.fork:
+            return
+        pushed = self._pushed[1] if self._pushed[0] == head.fork else 0
+        start = max(sync.length, pushed)
+        self._pushed = head.fork, head.length
+        if sync.allow_push and sync.downloading and 0 < start == head.length - 1:
+            yield Data(0, feed.prove(ProofRequest(block=BlockRequest(start, 0), upgrade=UpgradeRequest(start, 1))))
 
     def _can_upgrade(self, feed: Feed, length: int, agree: bool) -> bool:
         if not agree:

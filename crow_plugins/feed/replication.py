@@ -43,8 +43,9 @@ class Shelf(Protocol):
 class Replication:
     """One side of one connection."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+    def __init__(self, wire: Wire, *, allow_push: bool = False) -> None:
+        """`allow_push`: the peer may send a new block of a feed before it is asked for it."""
+        self._wire, self._allow_push = wire, allow_push
         self.at_fault: bytes | None = None  # the feed of which the peer sent what `work` refused
         self._offered: dict[Channel, Exchange] = {}
         self._open: deque[Exchange] = deque()  # in turn
@@ -78,18 +79,21 @@ class Replication:
         """Whether something is still on its way here."""
         return any(exchange.is_behind for exchange in self._open)
 
-    def offer(self, key: bytes, *, upload: bool = True) -> None:
+    def offer(self, key: bytes, *, upload: bool = True, push: bool = False) -> None:
         """Replicate a feed with the peer, now or once the peer has it too; again, to change whether it is given.
+
+        With `push` a peer that allows it is sent new blocks before it asks: for the feed that is written here, since
+        of any other it may have them from whoever writes it.
 
         Raises `WrongState` before the peer is known.
         """
         channel = _channel(key)
         known = self._offered.get(channel)
         if known is not None:
-            known.upload = upload
+            known.upload, known.push = upload, push
             return
         opening = self._opening(channel, key)
-        self._offered[channel] = Exchange(key, upload=upload)
+        self._offered[channel] = Exchange(key, upload=upload, push=push, allow_push=self._allow_push)
         self.say(opening)
 
     def withdraw(self, key: bytes) -> None:
@@ -213,7 +217,7 @@ class Replication:
                 if exchange in self._open:
                     self._happened.append(FeedClosed(exchange.key))
                 self._end(exchange)
-                self._offered[channel] = Exchange(exchange.key, upload=exchange.upload)
+                self._offered[channel] = exchange.anew()
         return True
 
     def _opening(self, channel: Channel, key: bytes) -> Open:

@@ -49,11 +49,20 @@ class House(Protocol):
     def welcome(self, link: Link, introduction: Introduction) -> None:
         """A peer has shown who it is: learn what it knows."""
 
-    def feeds(self, link: Link) -> Sequence[tuple[bytes, bool]]:
-        """What to replicate with a welcome peer: keys, and whether the feed is given or only taken."""
+    def feeds(self, link: Link) -> Sequence[Given]:
+        """What to replicate with a welcome peer."""
 
     def work(self, link: Link, *, grown: bool) -> list[FeedEvent]:
         """One turn of the session in a transaction: what the peer's words call for; with `grown`, every feed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A feed by its key: whether it is given or only taken, and whether it is written here."""
+
+    key: bytes
+    upload: bool
+    own: bool
 
 
 @dataclass(slots=True)
@@ -74,7 +83,7 @@ class Link:
         """`dialled`: we opened it."""
         self._stream, self._house, self.dialled = stream, house, dialled
         wire = Wire(initiator=dialled, static=house.noise_key, randomness=os.urandom(RANDOM_BYTES))
-        self.session = Replication(wire)
+        self.session = Replication(wire, allow_push=True)
         self.peer: Peer | None = None
         self.refused: MembershipRefused | None = None
         self._inbox = Inbox()
@@ -202,8 +211,8 @@ class Link:
             self._offer()
 
     def _offer(self) -> None:
-        offered = dict(self._house.feeds(self))
-        for key, upload in offered.items():
-            self.session.offer(key, upload=upload)
-        for key in self.session.keys - offered.keys():
+        offered = self._house.feeds(self)
+        for feed in offered:
+            self.session.offer(feed.key, upload=feed.upload, push=feed.own)
+        for key in self.session.keys - {feed.key for feed in offered}:
             self.session.withdraw(key)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 import peewee
 
 from crow_hooks import Crow
+from crow_plugins.feed import Head
 from crow_plugins.replicator import backfill, branches, healing
 from crow_plugins.replicator.feed_storage import freeze, held_feed
 from crow_plugins.replicator.intake import Intake
@@ -27,6 +29,7 @@ GRACE_SECONDS = 5.0  # how long instances are waited for that are not here
 LOOKS, LOOK_APART_SECONDS = 5, 0.1  # a seal is written some milliseconds after its commit
 GIVING_SECONDS = 30.0  # how long a peer that has more may take to give it
 
+Reach = tuple[int, int]  # fork and length
 Heads = dict[str, tuple[int, int]]  # fork and length of our feed, by the instance that told
 
 
@@ -35,8 +38,9 @@ class Mending:
 
     def __init__(self, crow: Crow, own: OwnFeed, intake: Intake, seal: SealFile) -> None:
         self._crow, self._own, self._intake, self._seal = crow, own, intake, seal
-        self._lock = threading.Lock()
-        self._sealed: tuple[int, int] | None = None
+        self._on_disk, self._for_now = threading.Lock(), threading.Lock()
+        self._sealed: Reach | None = None  # on the disk
+        self._told: Reach | None = None  # there, or for now
         self._since = 0.0
         self._branches = False  # a peer showed another branch of it
 
@@ -62,24 +66,39 @@ class Mending:
         with self._crow.read() as db:
             return self._own.state(db).suspect
 
+    def seal_for_now(self) -> None:
+        """Seal what our feed is, before anybody is told; on the disk it is with the next `seal`, a moment later.
+
+        The first time it is on the disk at once: there may be no other seal of this store.
+        """
+        if self._sealed is None:
+            self.seal()
+            return
+        with self._for_now:
+            self._told = self._seal_past(self._told, self._seal.write_for_now) or self._told
+
     def seal(self) -> None:
-        """Seal what our feed is, before anybody is told."""
+        """The same, on the disk when this returns."""
+        with self._on_disk:
+            self._sealed = self._seal_past(self._sealed, self._seal.write) or self._sealed
+        self._told = max(filter(None, (self._told, self._sealed)), default=None)
+
+    def _seal_past(self, sealed: Reach | None, write: Callable[[str, Head, str], None]) -> Reach | None:
+        """Seal what our feed is, if that is more than was `sealed`, and in no doubt; returns how far it reaches."""
         with self._crow.read() as db:
-            if self._own.reach(db) in (self._sealed, (0, 0)):
-                return
+            if self._own.reach(db) <= (sealed or (0, 0)):
+                return None
             feed = self._own.held(db)
             if feed is None or self._own.state(db).suspect is not None:
-                return
+                return None
             head, store_id = feed.head, _store_id(db)
-        with self._lock:
-            if self._sealed != (head.fork, head.length):
-                self._seal.write(store_id, head, this_machine().boot_id)
-                self._sealed = head.fork, head.length
+        write(store_id, head, this_machine().boot_id)
+        return head.fork, head.length
 
     @property
     def sealed_length(self) -> int:
         """How much of our feed others may be told of."""
-        return self._sealed[1] if self._sealed else 0
+        return self._told[1] if self._told else 0
 
     def seal_first(self) -> None:
         """Seal if there is no seal: one that is behind is as good, and without any all is doubted."""

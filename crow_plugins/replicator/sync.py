@@ -42,7 +42,7 @@ from crow_plugins.replicator.feed_storage import find_feed, freeze, held_feed
 from crow_plugins.replicator.history import ancestor
 from crow_plugins.replicator.inbox import Signal
 from crow_plugins.replicator.intake import Intake
-from crow_plugins.replicator.link import Link
+from crow_plugins.replicator.link import Given, Link
 from crow_plugins.replicator.measuring import Measuring
 from crow_plugins.replicator.membership import Introduction
 from crow_plugins.replicator.mending import Mending
@@ -240,14 +240,18 @@ class InstanceSyncManager:
             self._connections.on_loop(self._came.set)
         self._connections.on_loop(lambda: self._connections.admit(link, peer_id))
 
-    def feeds(self, link: Link) -> Sequence[tuple[bytes, bool]]:
+    def feeds(self, link: Link) -> Sequence[Given]:
         """Frozen feeds too: what heals them comes over the same channel."""
         own_is_given = self.own.may_sign and self.suspect() is None
-        return [(key, own_is_given or key != self.own.key) for key in self._trusting.feeds()]
+        return [
+            Given(key, own_is_given if own else True, own)
+            for key in self._trusting.feeds()
+            for own in (key == self.own.key,)
+        ]
 
     def work(self, link: Link, *, grown: bool) -> list[FeedEvent]:
         assert link.peer is not None
-        self._mending.seal()
+        self._mending.seal_for_now()
         self._measuring.lag.reached(self._mending.sealed_length, time.monotonic())
         try:
             events = self._worked(link, None if grown else ())
@@ -406,6 +410,7 @@ class InstanceSyncManager:
             await asyncio.sleep(TEND_SECONDS)
 
     def _tend(self) -> None:
+        self._mending.seal()
         self._uptake.retry_parked()
         self._measuring.look()
         for peer_id in self._connections.ids():

@@ -26,10 +26,14 @@ class Trusting:
         self._crow, self._registry, self._own, self._chain = crow, registry, own, chain
         self._known: tuple[object, Trust] | None = None
         self._dropped: tuple[frozenset[bytes], frozenset[int]] = frozenset(), frozenset()
+        self._feeds: tuple[Trust, dict[bytes, ChainFeed]] | None = None
 
     def feeds(self) -> dict[bytes, ChainFeed]:
-        """The feeds of the chain by key, our own first."""
-        return feeds_of(self._own, self._registry.others(), self.now().revoked)
+        """The feeds of the chain by key, our own first. Made again only when the registry has changed."""
+        trust = self.now()
+        if self._feeds is None or self._feeds[0] is not trust:
+            self._feeds = trust, feeds_of(self._own, self._registry.others(), trust.revoked)
+        return self._feeds[1]
 
     def revoked(self) -> frozenset[str]:
         return frozenset(other.instance.id for other in self._registry.others() if other.revoked)

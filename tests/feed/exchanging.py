@@ -120,8 +120,8 @@ class Side:
 class Link:
     """Carries bytes between two sides until nobody says anything."""
 
-    def __init__(self, seed: int = 0) -> None:
-        self.alice, self.bob = Side(Replication(wire(True))), Side(Replication(wire(False)))
+    def __init__(self, seed: int = 0, *, allow_push: bool = False) -> None:
+        self.alice, self.bob = (Side(Replication(wire(first), allow_push=allow_push)) for first in (True, False))
         self.bytes_carried = 0
         self._random = random.Random(seed)
         self._on_the_way = [b"", b""]  # to Bob, and to Alice
@@ -152,11 +152,11 @@ class Link:
 class Stranger:
     """A peer of one feed that says what it likes, and the side that must put up with it."""
 
-    def __init__(self, feed: Feed, *, opens: bool = True) -> None:
+    def __init__(self, feed: Feed, *, opens: bool = True, allow_push: bool = False) -> None:
         self.feed = feed
         self.channel = Channel(messages.PROTOCOL, feed.discovery_key)
         self.wire = wire(True)
-        self.victim = Side(Replication(wire(False)), {feed.key: feed})
+        self.victim = Side(Replication(wire(False), allow_push=allow_push), {feed.key: feed})
         self.carry(b"")
         if opens:
             self.carry(self.wire.send(Open(self.channel, self.proof())))

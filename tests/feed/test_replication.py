@@ -160,3 +160,54 @@ def test_a_feed_that_is_withdrawn_is_closed_there_and_may_come_back() -> None:
     link.alice.has(feed)
     link.run()
     assert blocks_of(copy) == [b"a", b"b"]
+
+
+def test_what_is_written_is_there_before_it_is_asked_for_if_both_sides_agree_to_that() -> None:
+    feed = feed_of(1, b"a")
+    link, copy = Link(allow_push=True), copy_of(feed)
+    link.alice.has(feed)
+    link.bob.has(copy)
+    link.run()
+    link.alice.session.offer(feed.key, push=True)
+    for number in range(3):
+        append(feed, 1, b"%d" % number)
+        link.alice.turn()
+        link.bob.session.receive_data(link.alice.session.data_to_send())
+        link.bob.turn()
+        assert blocks_of(copy) == blocks_of(feed)
+    link.run()
+    append(feed, 1, b"two", b"at once")
+    link.run()
+    assert blocks_of(copy) == blocks_of(feed)
+
+
+def test_two_writes_before_the_peer_has_answered_are_both_there_at_once() -> None:
+    feed = feed_of(1, b"a")
+    link, copy = Link(allow_push=True), copy_of(feed)
+    link.alice.has(feed)
+    link.bob.has(copy)
+    link.run()
+    link.alice.session.offer(feed.key, push=True)
+    for word in (b"b", b"c"):
+        append(feed, 1, word)
+        link.alice.turn()
+    link.bob.session.receive_data(link.alice.session.data_to_send())
+    link.bob.turn()
+    assert blocks_of(copy) == blocks_of(feed)
+
+
+@pytest.mark.parametrize(("allowed", "push", "upload"), [(False, True, True), (True, False, True), (True, True, False)])
+def test_nothing_is_pushed_unless_both_sides_agree_and_the_feed_is_given(
+    allowed: bool, push: bool, upload: bool
+) -> None:
+    feed = feed_of(1, b"a")
+    link, copy = Link(allow_push=allowed), copy_of(feed)
+    link.alice.has(feed)
+    link.bob.has(copy)
+    link.run()
+    link.alice.session.offer(feed.key, upload=upload, push=push)
+    append(feed, 1, b"b")
+    link.alice.turn()
+    link.bob.session.receive_data(link.alice.session.data_to_send())
+    link.bob.turn()
+    assert blocks_of(copy) == [b"a"]

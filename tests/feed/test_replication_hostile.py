@@ -75,6 +75,7 @@ from tests.feed.exchanging import (
 )
 
 HERE = Sync(0, 20, 0, has_manifest=True)
+NEXT = ProofRequest(block=BlockRequest(20, 0), upgrade=UpgradeRequest(20, 1))
 
 
 def block(index: int, levels: int = 0) -> ProofRequest:
@@ -103,6 +104,7 @@ def asked_for_blocks(feed: Feed) -> tuple[Stranger, list[Request]]:
 
 
 FEED = feed_of(1, *numbered(20))
+GROWN = feed_of(1, *numbered(20), b"more")
 
 
 @pytest.mark.parametrize(
@@ -196,6 +198,27 @@ def test_answers_that_nobody_asked_for_are_dropped_and_after_many_refused() -> N
     assert stranger.victim.stored == []
     with pytest.raises(OverLimit):
         stranger.says(unasked[-1])
+
+
+@pytest.mark.parametrize("wanted", [block(20), ProofRequest(upgrade=UpgradeRequest(20, 1)), block(3)])
+def test_only_the_next_block_with_the_head_over_it_is_taken_unasked(wanted: ProofRequest) -> None:
+    stranger = Stranger(copied(FEED), allow_push=True)
+    stranger.says(Data(0, GROWN.prove(wanted)))
+    assert stranger.victim.stored == []
+
+
+def test_a_pushed_block_that_its_writer_did_not_sign_is_refused() -> None:
+    append(false := feed_of(1, *numbered(20)), 1, b"false")
+    proof = GROWN.prove(NEXT)
+    assert proof.block is not None
+    stranger = Stranger(copied(FEED), allow_push=True)
+    [compare] = requests(
+        stranger.says(Sync(0, 21, 20), Data(0, Proof(0, block=BlockProof(20, b"false", ()), upgrade=proof.upgrade)))
+    )
+    assert stranger.victim.stored == []
+    assert compare.wanted == proof_of(20)
+    with pytest.raises(BadProof):
+        stranger.says(answer(false, compare))
 
 
 def test_too_many_gaps_told_at_once_are_refused() -> None:
@@ -334,6 +357,7 @@ anything = st.one_of(
     st.builds(Data, ids, proofs),
     st.builds(Data, ids, st.sampled_from([FEED.prove(block(n, 2)) for n in range(8)])),
     st.builds(Data, ids, st.just(FEED.prove(from_nothing(FEED)))),
+    st.builds(Data, ids, st.just(GROWN.prove(NEXT))),
     st.builds(NoData, ids, st.integers(0, 2)),
     st.builds(Want, numbers, numbers, st.booleans()),
     st.builds(Range, numbers, numbers, st.booleans()),
@@ -344,10 +368,10 @@ anything = st.one_of(
 
 def _survives(copy: Feed, say: Callable[[Stranger], object]) -> None:
     with contextlib.suppress(RemoteProtocolError):
-        say(Stranger(copy))
+        say(Stranger(copy, allow_push=True))
     copy.check()
     assert [copy.block(seq) for seq in range(copy.head.length) if seq in copy.storage.held()] == [
-        each for seq, each in enumerate(blocks_of(FEED)) if seq in copy.storage.held()
+        each for seq, each in enumerate(blocks_of(GROWN)) if seq in copy.storage.held()
     ]
 
 

@@ -89,3 +89,51 @@ def test_a_seal_that_cannot_be_read_is_none(folder: Path, content: bytes) -> Non
     path.write_bytes(content)
     path.chmod(0o600)
     assert SealFile(folder).read() is None
+
+
+def test_what_was_told_since_outlives_the_process(folder: Path) -> None:
+    file, _ = sealed(folder, length=10)
+    file.write_for_now(STORE, head(12), BOOT)
+    seal = SealFile(folder).read()
+    assert seal is not None
+    assert (seal.length, file.is_a_copy(seal)) == (12, False)
+    assert "older" in (doubt(seal, False, STORE, head(11), None) or "")
+    assert file.now_path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_shorter_record_over_a_longer_one_leaves_nothing_of_it(folder: Path) -> None:
+    file, _ = sealed(folder, length=1)
+    file.write_for_now(STORE, head(10**15), BOOT)
+    file.write_for_now(STORE, head(12), BOOT)
+    seal = file.read()
+    assert seal is not None
+    assert seal.length == 12
+
+
+@pytest.mark.parametrize("left", [None, b"", b"\0" * 512, b'{"store_id": "5707'])
+def test_a_power_cut_leaves_the_seal_that_is_on_the_disk(folder: Path, left: bytes | None) -> None:
+    file, _ = sealed(folder, length=10)
+    file.write_for_now(STORE, head(12), BOOT)
+    if left is None:
+        file.now_path.unlink()
+    else:
+        file.now_path.write_bytes(left)
+    seal = file.read()
+    assert seal is not None
+    assert seal.length == 10
+
+
+def test_what_was_told_of_another_store_or_of_less_says_nothing(folder: Path) -> None:
+    file, _ = sealed(folder, length=10)
+    for store, length in (("another", 12), (STORE, 9)):
+        file.write_for_now(store, head(length), BOOT)
+        seal = file.read()
+        assert seal is not None
+        assert (seal.store_id, seal.length) == (STORE, 10)
+
+
+def test_without_the_seal_itself_what_was_told_since_is_not_enough(folder: Path) -> None:
+    file, _ = sealed(folder)
+    file.write_for_now(STORE, head(12), BOOT)
+    file.path.unlink()
+    assert file.read() is None

@@ -65,3 +65,20 @@ def test_a_seal_that_stays_away_is_a_reason_to_doubt(host: Host) -> None:
     Memories(host.hook.handle("memories")).store({"content": "one"})
     mending._seal.path.unlink()
     assert starting(host, SealFile(host.home.folder)) == "there is no seal beside the database"
+
+
+def test_a_database_that_went_back_is_doubted_though_its_process_was_killed_before_the_seal_was_on_the_disk(
+    host: Host,
+) -> None:
+    memories, mending = Memories(host.hook.handle("memories")), host.services.find("tests", SYNC)._mending
+    memories.store({"content": "one"})
+    mending.seal_for_now()
+    with host.read() as db:
+        short = mending._own.reach(db)
+    memories.store({"content": "two"})
+    mending.seal_for_now()
+    assert mending.sealed_length == short[1] + 1
+    assert starting(host, SealFile(host.home.folder)) is None
+    with host.transaction() as transaction:
+        transaction.db.execute_sql("UPDATE feeds SET length = ? WHERE key = ?", (short[1], mending._own.key))
+    assert "older than what was announced" in (starting(host, SealFile(host.home.folder)) or "")
