@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import ipaddress
 import json
 import logging
@@ -107,6 +108,7 @@ def serve(
         app = application(host, [address, *names], any_address=not is_loopback(address))
 
         def announce() -> None:
+            gc.freeze()  # all that stays for good: no collection walks through it again
             write_private(host.home.gateway, json.dumps(asdict(running)).encode())
             log.info("gateway ready address=%s pid=%d", running.mcp, running.pid)
             ready(running)

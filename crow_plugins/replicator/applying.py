@@ -83,18 +83,18 @@ class Applying:
         transaction: WriteTransaction,
         source: Source,
         first: int,
-        blocks: Sequence[bytes],
+        blocks: Sequence[Read | Unreadable],
         *,
         careful: bool = False,
     ) -> Outcome:
-        """Take in blocks from seq `first` on. `careful` puts a savepoint around each."""
+        """Take in what stands in blocks from seq `first` on. `careful` puts a savepoint around each."""
         trust = self.trust()
         other_branch = source.feed in other_branches(transaction.db, trust)
         batch = Batch(transaction, source, trust, EntryIndex(transaction.db), careful, other_branch)
-        for seq, block in enumerate(blocks, first):
+        for seq, found in enumerate(blocks, first):
             place = Place(source.feed, seq)
             try:
-                self._apply_one(batch, place, block)
+                self._apply_one(batch, place, found)
             except (Parked, Unreadable) as why:
                 park(transaction.db, place, why.reason, str(why), transaction.now)
                 batch.outcome.parked.append((seq, why.reason))
@@ -102,8 +102,10 @@ class Applying:
         batch.index.flush()
         return batch.outcome
 
-    def _apply_one(self, batch: Batch, place: Place, block: bytes) -> None:
-        found, outcome = read(block), batch.outcome
+    def _apply_one(self, batch: Batch, place: Place, found: Read | Unreadable) -> None:
+        if isinstance(found, Unreadable):
+            raise found
+        outcome = batch.outcome
         if not batch.trust.counts(found, batch.source.instance_id, place.seq, other_branch=batch.other_branch):
             outcome.uncounted += 1
             return
@@ -122,13 +124,15 @@ class Applying:
         _check_writer(batch, found)
         if entry.version.lamport > causality.lamport_limit(transaction.now):
             raise Parked("lamport_ahead", "its logical time is too far ahead; check the clocks of both machines")
-        self._check_owner(transaction, entry)
+        self._check_owner(transaction, found)
         for place in batch.index.places(entry.version):
             _check_same(transaction.db, place, found)
 
-    def _check_owner(self, transaction: WriteTransaction, entry: Entry) -> None:
+    def _check_owner(self, transaction: WriteTransaction, found: Read) -> None:
+        entry = found.entry
         try:
-            transaction.check(entry)
+            if not found.fits:
+                transaction.check(entry)
         except CrowError as error:
             raise Parked(_reason(error), str(error)) from error
         if not self._is_on(entry.table):

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -84,13 +84,17 @@ class EntryTooLarge(Invalid):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Read:
-    """What a block says: the entry, its own bytes, and which instance rescued it, if one did."""
+    """What a block says: the entry, its own bytes, and which instance rescued it, if one did.
+
+    `fits`: it was held against what its table declares, and broke no rule.
+    """
 
     entry: Entry
     original: bytes
     rescued_by: str | None = None
+    fits: bool = False
 
 
 def written(change: Change) -> bytes:
@@ -136,6 +140,18 @@ def read(block: bytes) -> Read:
     return Read(_entry(_object(original, ENTRY_BYTES_MAX)), original, _matching(fields, "instance_id", INSTANCE_ID))
 
 
+def read_all(blocks: Iterable[bytes]) -> list[Read | Unreadable]:
+    """What each block says, or why it cannot be read."""
+    return [_read_or_not(block) for block in blocks]
+
+
+def _read_or_not(block: bytes) -> Read | Unreadable:
+    try:
+        return read(block)
+    except Unreadable as why:
+        return why
+
+
 def _object(data: bytes, bytes_max: int) -> dict[str, Any]:
     """A JSON object without anything that two readers could read in two ways."""
     if len(data) > bytes_max:
@@ -179,16 +195,19 @@ def _data(value: object) -> Data:
 
 
 def _check_size(value: object, depth: int) -> None:
-    if isinstance(value, str | int | float) or value is None:
-        return
+    """Refuse what is nested too deep or has too many keys; called for objects and lists alone, since most values are
+    neither.
+    """
     if depth == 0:
         raise Malformed(f"data is nested deeper than {DEPTH_MAX} levels")
     if isinstance(value, dict):
         if len(value) > KEYS_MAX:
             raise Malformed(f"an object in data has more than {KEYS_MAX} keys")
-        value = list(value.values())
-    for inner in value if isinstance(value, list) else ():
-        _check_size(inner, depth - 1)
+        value = value.values()
+    assert isinstance(value, Iterable)
+    for inner in value:
+        if isinstance(inner, dict | list):
+            _check_size(inner, depth - 1)
 
 
 def _vector(value: object) -> dict[str, int]:

@@ -6,19 +6,25 @@ them, so whatever happens, a restart goes on just there.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import peewee
 
+from crow_hooks import CrowError, Entry
 from crow_plugins.replicator.applying import Applying, Outcome, Source, unpark
 from crow_plugins.replicator.entries import Place
+from crow_plugins.replicator.entry import Read, Unreadable, read_all
 from crow_plugins.replicator.feed_storage import DatabaseStorage, block_at
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.replicator.trust import Trust
 from crow_plugins.store import WriteTransaction
 
 BEFORE_ALL = Place(-1, -1)
-BATCH_ENTRIES_MAX = 500  # a transaction of a fifth of a second: local writes wait no longer for it
+BATCH_BYTES_MAX = 8 * 2**20  # of blocks: a batch that is applied and one that is read ahead stand in memory
+ENTRIES_READ = 100  # at once, before looking how large they are
+BATCH_ENTRIES_MAX = 1000  # a transaction of a tenth of a second: local writes wait no longer for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,39 @@ class Retried:
     last: Place | None
 
 
+@dataclass(slots=True)
+class Ahead:
+    """Blocks of a feed at one fork, from seq `first` on: what is at that place as long as the fork is that one."""
+
+    fork: int
+    first: int
+    blocks: Sequence[bytes]
+    _found: Sequence[Read | Unreadable] | None = None
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.blocks)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there may be more after it."""
+        return len(self.blocks) == BATCH_ENTRIES_MAX
+
+    def read(self) -> Sequence[Read | Unreadable]:
+        """What they say; read once, best while nobody waits for a transaction of ours."""
+        if self._found is None:
+            self._found = read_all(self.blocks)
+        return self._found
+
+    def check(self, rules: Callable[[Entry], None]) -> None:
+        """Hold them against the tables just as early. What breaks a rule is found again when it is applied."""
+        for found in self.read():
+            if isinstance(found, Read):
+                with contextlib.suppress(CrowError):
+                    rules(found.entry)
+                    found.fits = True
+
+
 class Intake:
     """Applies what is here of feeds and is not applied yet."""
 
@@ -48,19 +87,28 @@ class Intake:
     def trust(self) -> Trust:
         return self._applying.trust()
 
-    def take(self, transaction: WriteTransaction, source: Source, *, careful: bool = False) -> Outcome:
+    def next(self, db: peewee.Database, source: Source, first: int | None = None) -> Ahead | None:
+        """The next entries of a feed, to be read before the transaction of `take`; None if there are none.
+
+        `first` is where the batch will begin that comes after those being applied.
+        """
+        start = self.cursor(db, source.instance_id).length if first is None else first
+        return _next(DatabaseStorage(db, source.feed), start)
+
+    def take(
+        self, transaction: WriteTransaction, source: Source, *, careful: bool = False, ahead: Ahead | None = None
+    ) -> Outcome:
         """Take in the next entries of a feed, one batch at most; nothing to do is an empty outcome."""
         db = transaction.db
         cursor = self.cursor(db, source.instance_id)
         storage = DatabaseStorage(db, source.feed)
-        end = min(storage.contiguous(), cursor.length + BATCH_ENTRIES_MAX)
-        if end <= cursor.length:
+        if ahead is None or (ahead.fork, ahead.first) != (storage.head().fork, cursor.length):
+            ahead = _next(storage, cursor.length)
+        if ahead is None:
             return Outcome()
-        held = storage.blocks(range(cursor.length, end))
-        blocks = [held[seq] for seq in range(cursor.length, end)]
         with self._own.keeping_up(transaction):
-            outcome = self._applying.apply(transaction, source, cursor.length, blocks, careful=careful)
-        self._move(db, source.instance_id, end, max(cursor.lamport, outcome.highest_lamport), transaction.now)
+            outcome = self._applying.apply(transaction, source, ahead.first, ahead.read(), careful=careful)
+        self._move(db, source.instance_id, ahead.end, max(cursor.lamport, outcome.highest_lamport), transaction.now)
         return outcome
 
     def take_own(self, transaction: WriteTransaction, first: int) -> Outcome:
@@ -72,7 +120,7 @@ class Intake:
         source = Source(self._own.number(db), self._own.instance_id)
         storage = DatabaseStorage(db, source.feed)
         held = storage.blocks(range(first, storage.contiguous()))
-        blocks = [held[seq] for seq in sorted(held)]
+        blocks = read_all(held[seq] for seq in sorted(held))
         with self._own.keeping_up(transaction):
             return self._applying.apply(transaction, source, first, blocks, careful=True)
 
@@ -81,8 +129,8 @@ class Intake:
         waiting, applied = _parked(transaction.db, after), 0
         with self._own.keeping_up(transaction):
             for place, source in waiting:
-                block = block_at(transaction.db, place.feed, place.seq)
-                outcome = self._applying.apply(transaction, source, place.seq, [block], careful=True)
+                found = read_all([block_at(transaction.db, place.feed, place.seq)])
+                outcome = self._applying.apply(transaction, source, place.seq, found, careful=True)
                 if not outcome.parked:
                     unpark(transaction.db, place)
                 applied += outcome.applied
@@ -105,6 +153,20 @@ class Intake:
             "last_lamport = excluded.last_lamport, last_sync = excluded.last_sync",
             (instance_id, length, lamport, now),
         )
+
+
+def _next(storage: DatabaseStorage, first: int) -> Ahead | None:
+    end = min(storage.contiguous(), first + BATCH_ENTRIES_MAX)
+    blocks: list[bytes] = []
+    size = 0
+    for start in range(first, end, ENTRIES_READ):
+        some = range(start, min(end, start + ENTRIES_READ))
+        held = storage.blocks(some)
+        blocks += (held[seq] for seq in some)
+        size += sum(map(len, held.values()))
+        if size > BATCH_BYTES_MAX:
+            break
+    return Ahead(storage.head().fork, first, blocks) if blocks else None
 
 
 def _parked(db: peewee.Database, after: Place) -> list[tuple[Place, Source]]:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import peewee
 
-from crow_hooks import Crow
+from crow_hooks import Crow, Entry
 from crow_plugins.replicator.applying import Outcome, Source
 from crow_plugins.replicator.branch_that_counts import is_whole
 from crow_plugins.replicator.branches import rescue
 from crow_plugins.replicator.entries import Place
 from crow_plugins.replicator.feed_storage import DatabaseStorage, find_feed, freeze
-from crow_plugins.replicator.intake import BEFORE_ALL, Intake
+from crow_plugins.replicator.intake import BEFORE_ALL, Ahead, Intake
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.replicator.shelf import ChainFeed
 from crow_plugins.replicator.trusting import Trusting
@@ -39,17 +40,24 @@ class Uptake:
         self._crow, self._own, self._intake, self._trusting = crow, own, intake, trusting
         self._tables_on = tables_on
         self._careful: set[bytes] = set()
+        self._coming: dict[bytes, Future[Ahead | None]] = {}
+        self._rules: Callable[[Entry], None] | None = None  # the first transaction tells them
         self._tried = float("-inf")
         self._helpful: object = None  # when they were tried last
 
     def take_all(self) -> None:
         """Until nothing is left that can be applied."""
-        behind = True
-        while behind:
-            behind = False
-            for key, feed in self._trusting.feeds().items():
-                if key != self._own.key:
-                    behind |= self._take_some(key, feed)
+        with ThreadPoolExecutor(1, "reading-ahead") as reading:  # it has no thread before there is a second batch
+            try:
+                while self._take_some_of_each(reading):
+                    pass
+            finally:
+                self._coming.clear()
+
+    def _take_some_of_each(self, reading: Executor) -> bool:
+        """Whether there may be more."""
+        feeds = self._trusting.feeds().items()
+        return sum(self._take_some(key, feed, reading) for key, feed in feeds if key != self._own.key) > 0
 
     def retry_parked(self) -> None:
         """Try all parked entries again: at once when a plugin was switched on or somebody is trusted, else now and
@@ -69,14 +77,19 @@ class Uptake:
         with self._crow.read() as db:
             return db.execute_sql("SELECT 1 FROM parked_entries LIMIT 1").fetchone() is not None
 
-    def _take_some(self, key: bytes, feed: ChainFeed) -> bool:
+    def _take_some(self, key: bytes, feed: ChainFeed, reading: Executor) -> bool:
         """One batch of a feed; whether there may be more."""
         with self._crow.read() as db:
             number = find_feed(db, key)
             if number is None or self._is_done(db, number, feed):
                 return False
+        source = Source(number, feed.instance_id)
+        coming = self._coming.pop(key, None)
+        ahead = (coming and coming.result()) or self._read(source)
+        if ahead is not None and ahead.is_full:  # the one after it is read while SQLite writes this one
+            self._coming[key] = reading.submit(self._read, source, ahead.end)
         try:
-            return self._took(Source(number, feed.instance_id), careful=key in self._careful)
+            return self._took(source, ahead, careful=key in self._careful)
         except Exception as error:
             if key in self._careful or is_out_of_service(error):
                 raise
@@ -84,24 +97,37 @@ class Uptake:
             self._careful.add(key)
             return True
 
-    def _took(self, source: Source, *, careful: bool) -> bool:
+    def _read(self, source: Source, first: int | None = None) -> Ahead | None:
+        """The next batch, or the one that begins at `first`, if all of that is here."""
+        with self._crow.read() as db:
+            ahead = self._intake.next(db, source, first)
+        if ahead is None or (first is not None and not ahead.is_full):
+            return None
+        if self._rules is not None:
+            ahead.check(self._rules)
+        return ahead
+
+    def _took(self, source: Source, ahead: Ahead | None, *, careful: bool) -> bool:
         with self._crow.transaction() as transaction:
             assert isinstance(transaction, WriteTransaction)
-            return self._take_within(transaction, source, careful=careful)
+            return self._take_within(transaction, source, ahead, careful=careful)
 
     def take_with_their_blocks(self, transaction: WriteTransaction, sources: Sequence[Source]) -> None:
         """Apply in the transaction that stores the blocks; what cannot be is left for `take_all`."""
         for source in sources:
             try:
                 with transaction.savepoint():
-                    self._take_within(transaction, source, careful=False)
+                    self._take_within(transaction, source, None, careful=False)
             except Exception as error:
                 if is_out_of_service(error):
                     raise
                 log.info("entries wait for their own transaction instance=%s: %s", source.instance_id, error)
 
-    def _take_within(self, transaction: WriteTransaction, source: Source, *, careful: bool) -> bool:
-        outcome = self._intake.take(transaction, source, careful=careful)
+    def _take_within(
+        self, transaction: WriteTransaction, source: Source, ahead: Ahead | None, *, careful: bool
+    ) -> bool:
+        self._rules = transaction.rules
+        outcome = self._intake.take(transaction, source, careful=careful, ahead=ahead)
         rescued = rescue(transaction, self._own, self._intake, source)
         if any(reason == "dot_used_twice" for _, reason in outcome.parked):
             freeze(transaction.db, source.feed, "one name for two writes")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from crow_plugins.store.door import WriteTransaction
 
 Row = tuple[str, str]  # table and id
+_NONE = frozenset[causality.Dot]()
 
 
 @dataclass(slots=True)
@@ -51,7 +52,9 @@ def arrival_of(entry: Entry) -> causality.Arrival:
     return causality.Arrival(
         dot=causality.Dot(entry.version.writer, entry.version.lamport),
         vector=entry.vv,
-        open=frozenset(causality.Dot(version.writer, version.lamport) for version in entry.open),
+        open=frozenset(causality.Dot(version.writer, version.lamport) for version in entry.open)
+        if entry.open
+        else _NONE,
         deleted=entry.deleted,
         data=entry.data,
     )

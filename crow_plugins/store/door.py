@@ -109,6 +109,20 @@ class Door:
         """The transaction that this thread is in."""
         return getattr(self._writing, "transaction", None)
 
+    def check(self, entry: Entry) -> None:
+        """Raise the `CrowError` that says which rule an entry breaks."""
+        shape = self.shape(entry.type, entry.table)
+        causality.check(arriving.arrival_of(entry))
+        shape.check(entry.row_id, entry.data)
+
+    def shape(self, type: str, table: str) -> Shape:
+        shape = self.shapes.get(table)
+        if shape is None:
+            raise UnknownTable(table)
+        if type not in shape.table.change_types:
+            raise Invalid(f"{table} has no change type {type}; it has {', '.join(shape.table.change_types)}")
+        return shape
+
 
 class WriteTransaction:
     """One open write transaction; see `crow_hooks.Transaction` for what plugins may rely on."""
@@ -164,7 +178,7 @@ class WriteTransaction:
     def _record(
         self, type: str, table: str, row_id: str, resolves: frozenset[Version], resolution: str, by: str
     ) -> Change | None:
-        shape, deleted = self._shape(type, table), type.endswith("_delete")
+        shape, deleted = self._door.shape(type, table), type.endswith("_delete")
         known, image = versions.load(self.db, table, row_id), shape.image(self.db, row_id)
         settled = frozenset(Dot(version.writer, version.lamport) for version in resolves)
         self._refuse_what_was_not_seen(shape, row_id, known.state, settled, deleted)
@@ -196,9 +210,12 @@ class WriteTransaction:
 
     def check(self, entry: Entry) -> None:
         """Raise the `CrowError` that says which rule an entry breaks; nothing is written."""
-        shape = self._shape(entry.type, entry.table)
-        causality.check(arriving.arrival_of(entry))
-        shape.check(entry.row_id, entry.data)
+        self._door.check(entry)
+
+    @property
+    def rules(self) -> Callable[[Entry], None]:
+        """`check` for before and after this transaction: no rule looks at what stands in the database."""
+        return self._door.check
 
     def join(self, *entries: Entry) -> None:
         """Join entries that `check` has let pass, in this order; a row is written as it is after the last of them."""
@@ -280,14 +297,6 @@ class WriteTransaction:
                 run()
             except Exception:  # other people's code, after the fact: the write stands, and so do the others
                 log.exception("after commit failed")
-
-    def _shape(self, type: str, table: str) -> Shape:
-        shape = self._door.shapes.get(table)
-        if shape is None:
-            raise UnknownTable(table)
-        if type not in shape.table.change_types:
-            raise Invalid(f"{table} has no change type {type}; it has {', '.join(shape.table.change_types)}")
-        return shape
 
     def _refuse_what_was_not_seen(
         self, shape: Shape, row_id: str, state: RowState, settled: frozenset[Dot], deleted: bool

@@ -137,6 +137,9 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",
 _PLAIN = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
+_EMPTY: Mapping[type, str] = {list: "[]", dict: "{}"}
+
+
 def canonical(data: Data) -> bytes:
     return _CANONICAL.encode(data).encode()
 
@@ -151,7 +154,7 @@ def _decoded(column: Column, value: object) -> object:
 
 def _encoded(column: Column, value: object) -> object:
     if value is not None and column.kind == "json":
-        return _PLAIN.encode(value)
+        return _PLAIN.encode(value) if value else _EMPTY[type(value)]
     return value
 
 
@@ -167,6 +170,8 @@ def _check(where: str, column: Column, value: object) -> int:
         text = str(value)
         return _check_text(where, column, text, "\0" in text)
     if column.kind == "json":
+        if not value:  # the most common one
+            return 2
         return _check_text(where, column, _text_of(where, column, value), any("\0" in each for each in _strings(value)))
     return 0
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import peewee
 
@@ -73,7 +74,10 @@ def save_all(db: peewee.Database, rows: Iterable[tuple[str, str, RowState, bytes
     bulk.insert(
         db,
         "INSERT INTO row_versions (table_name, row_id, vv, live, digest)",
-        [(table, row_id, _json(state.vector), _live(state), digest) for table, row_id, state, digest in rows],
+        [
+            (table, row_id, _written_vector(state.vector), _written_live(state), digest)
+            for table, row_id, state, digest in rows
+        ],
         "ON CONFLICT (table_name, row_id) DO UPDATE SET "
         "vv = excluded.vv, live = excluded.live, digest = excluded.digest",
     )
@@ -102,18 +106,16 @@ def _known(vector: str, live: str, digest: bytes | None) -> Known:
     return Known(RowState(json.loads(vector), tuple(_version(*stored) for stored in json.loads(live))), digest)
 
 
-def _live(state: RowState) -> str:
-    alone = len(state.live) == 1
-    return _json(
-        [
-            [
-                *version.dot,
-                version.deleted,
-                True if alone and not version.deleted and version.data is not None else version.data,
-            ]
-            for version in state.live
-        ]
-    )
+def _written_vector(vector: Mapping[str, int]) -> str:
+    return f"{{{','.join(f'{_quoted(writer)}:{lamport}' for writer, lamport in vector.items())}}}"
+
+
+def _written_live(state: RowState) -> str:
+    if len(state.live) == 1:
+        [(dot, deleted, data)] = ((each.dot, each.deleted, each.data) for each in state.live)
+        if not deleted and data is not None:  # nearly every row
+            return f"[[{_quoted(dot.writer)},{dot.lamport},false,true]]"
+    return _json([[*version.dot, version.deleted, version.data] for version in state.live])
 
 
 def _version(writer: str, lamport: int, deleted: bool, data: object) -> Version:
@@ -127,3 +129,4 @@ def _stored_data(data: object) -> Data | None:
 
 
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_quoted = lru_cache(maxsize=1024)(_json)  # writers: a few on every machine, and on every row

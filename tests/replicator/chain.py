@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import peewee
+
 from crow_hooks import Change
 from crow_plugins.feed import Feed, Proof, ProofRequest, RemoteProtocolError, Reorganisation, UpgradeRequest, flat_tree
 from crow_plugins.feed.conflict import from_nothing
@@ -23,7 +25,7 @@ from crow_plugins.replicator.appending import Appending
 from crow_plugins.replicator.applying import Applying, Outcome, Source
 from crow_plugins.replicator.branch_that_counts import other_branches
 from crow_plugins.replicator.feed_storage import DatabaseStorage, add_feed, find_feed
-from crow_plugins.replicator.intake import Intake
+from crow_plugins.replicator.intake import Ahead, Intake
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.replicator.trust import Trust
 from crow_plugins.store import WriteTransaction
@@ -62,13 +64,27 @@ class Machine(World):
             held = storage.blocks(range(storage.contiguous()))
             return [held[seq] for seq in sorted(held)]
 
-    def take(self, feed_of: Machine, *, careful: bool = False) -> Outcome:
+    def take(self, feed_of: Machine, *, careful: bool = False, ahead: Ahead | None = None) -> Outcome:
         """Apply what is here of another's feed."""
         self.drop_what_counts_no_more()
         with self.store.transaction() as transaction:
-            number = find_feed(transaction.db, feed_of.own.key)
-            assert number is not None
-            return self.intake.take(transaction, Source(number, feed_of.id), careful=careful)
+            source = self._source(transaction.db, feed_of)
+            return self.intake.take(transaction, source, careful=careful, ahead=ahead)
+
+    def ahead(self, feed_of: Machine) -> Ahead:
+        """What would be applied next, checked against the tables."""
+        with self.store.transaction() as transaction:
+            rules = transaction.rules
+        with self.store.read() as db:
+            found = self.intake.next(db, self._source(db, feed_of))
+        assert found is not None
+        found.check(rules)
+        return found
+
+    def _source(self, db: peewee.Database, feed_of: Machine) -> Source:
+        number = find_feed(db, feed_of.own.key)
+        assert number is not None
+        return Source(number, feed_of.id)
 
     def doubt(self) -> None:
         """Find out that the database went back."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from crow_hooks import Entry, Resolution
+from crow_hooks import Column, Entry, Resolution, SyncedTable
+from crow_plugins.replicator.entry import Read
 from crow_plugins.store import StoreUnavailable, WriteTransaction
-from tests.replicator.chain import ROW, carry, chain, exchange
+from tests.replicator.chain import ROW, carry, chain, exchange, introduce, machine
+from tests.store.world import THINGS
 
 OTHER_ROW = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb"
 
@@ -154,3 +157,55 @@ def test_a_disk_that_is_full_parks_nothing_and_what_it_kept_out_comes_when_there
         swan.fill(room=True)
         assert swan.take(grackle, careful=True).applied == 40
         assert grackle.things() == swan.things()
+
+
+def test_what_was_read_ahead_is_applied_like_anything_else(tmp_path: Path) -> None:
+    with chain(tmp_path, "grackle", "swan", "owl") as [grackle, swan, owl]:
+        grackle.write("one")
+        grackle.write("two")
+        carry(grackle, swan)
+        carry(grackle, owl, apply=False)
+        ahead = owl.ahead(grackle)
+        assert [isinstance(found, Read) and found.fits for found in ahead.read()] == [True, True]
+        assert owl.take(grackle, ahead=ahead).applied == 2
+        assert owl.things() == swan.things()
+
+
+def test_what_was_read_ahead_is_dropped_when_another_thread_was_faster(tmp_path: Path) -> None:
+    with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
+        grackle.write("one")
+        carry(grackle, swan, apply=False)
+        ahead = swan.ahead(grackle)
+        assert swan.take(grackle).applied == 1
+        assert swan.take(grackle, ahead=ahead).applied == 0
+        grackle.write("two")
+        carry(grackle, swan, apply=False)
+        assert swan.take(grackle, ahead=ahead).applied == 1
+        assert swan.text() == "two"
+
+
+def test_what_was_read_ahead_of_another_branch_is_dropped(tmp_path: Path) -> None:
+    with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
+        grackle.write("one")
+        carry(grackle, swan, apply=False)
+        ahead = swan.ahead(grackle)
+        grackle.doubt()
+        grackle.heal()  # under a higher fork
+        carry(grackle, swan, apply=False)
+        outcome = swan.take(grackle, ahead=replace(ahead, blocks=[b"of a branch that was given up"], _found=None))
+        assert (outcome.applied, outcome.parked) == (1, [])
+        assert swan.text() == "one"
+
+
+def test_an_entry_that_breaks_a_rule_is_parked_whether_or_not_it_was_read_ahead(tmp_path: Path) -> None:
+    longer = SyncedTable("things", (*THINGS.columns, Column("colour", "text")), THINGS.change_types)
+    scripts = {"more_scripts": {"colours": ["ALTER TABLE things ADD COLUMN colour TEXT NOT NULL DEFAULT ''"]}}
+    with chain(tmp_path, "grackle") as [grackle]:
+        swan = machine(tmp_path, "swan", 2, synced=[longer], **scripts)
+        introduce(grackle, swan)
+        grackle.write("one")
+        carry(grackle, swan, apply=False)
+        ahead = swan.ahead(grackle)
+        assert [isinstance(found, Read) and found.fits for found in ahead.read()] == [False]
+        assert swan.take(grackle, ahead=ahead).parked == [(0, "breaks_schema")]
+        swan.store.close()
