@@ -23,7 +23,7 @@ from crow_hooks import CrowError, WrongThread
 BUSY_SECONDS = 30  # another process may be importing; a batch of it takes well under a second
 READERS_MAX = 48  # above the 40 worker threads that FastMCP runs tools in
 CACHE_KIB = 16 * 1024
-CHECKPOINT_PAGES = 4000  # a write touches a dozen pages, many of them again and again: copy them back less often
+CHECKPOINT_PAGES = 16_000  # 64 MiB: most writes touch pages that others touched; to copy each back once saves a fifth
 
 OUT_OF_SERVICE = (
     apsw.BusyError,
