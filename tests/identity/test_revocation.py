@@ -330,6 +330,10 @@ def test_an_entry_counts_in_the_branch_or_rescued_in_time(held: Held, still: boo
     assert counts(held, a_revocation(), revoked={SWAN_ID, GRACKLE_ID}) is still
 
 
+def test_a_revoked_machine_rescues_nothing_of_its_own_whoever_else_is_revoked() -> None:
+    assert not counts(Held(EPOCH, 1, rescued_by={SWAN_ID}), a_revocation(), revoked=())
+
+
 def test_with_no_length_nothing_of_the_feed_counts() -> None:
     nothing = a_revocation(feed=Branch(0, 0, bytes(32)), upto={})
     assert not counts(Held(EPOCH, 1, seq=0, rescued_by={THIRD_ID}), nothing, revoked={SWAN_ID})

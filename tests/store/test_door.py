@@ -315,6 +315,28 @@ def test_a_resolution_that_names_what_is_not_live_is_refused(world: World, other
     assert world.rows("SELECT resolved FROM sync_conflicts") == [(0,)]
 
 
+def test_a_resolution_that_names_the_version_shown_and_one_that_is_not_live_is_refused(
+    world: World, other: World
+) -> None:
+    conflicting(world, other)
+    seen = live_versions(world)[ROW]
+    with pytest.raises(ChangedMeanwhile):
+        world.write("blind", resolves=[*seen, Version(seen[0].writer, 1_000)])
+
+
+def test_a_savepoint_that_is_undone_takes_the_clock_back(world: World) -> None:
+    before = world.write("before")
+    assert before is not None
+    with world.store.transaction() as transaction:
+        with pytest.raises(RuntimeError), transaction.savepoint():
+            transaction.apply(foreign("from elsewhere", 99))
+            raise RuntimeError
+        transaction.db.execute_sql("UPDATE things SET text = 'after'")
+        after = transaction.record("thing_update", "things", ROW)
+    assert after is not None
+    assert after.version.lamport == before.version.lamport + 1
+
+
 def test_a_resolution_that_had_not_seen_the_version_shown_now_is_refused(world: World, other: World) -> None:
     conflicting(world, other)
     seen = live_versions(world)[ROW]

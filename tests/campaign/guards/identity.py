@@ -473,6 +473,10 @@ IDENTITY_REVOCATION = [
             "a rescuer is trusted",
             ("rescuer != revocation.instance_id and rescuer not in revoked", "rescuer != revocation.instance_id"),
         ),
+    ),
+    *guards(
+        "crow_plugins.identity.revocation",
+        "tests/identity/test_revocation.py::test_a_revoked_machine_rescues_nothing_of_its_own_whoever_else_is_revoked",
         (
             "a rescuer is another",
             ("rescuer != revocation.instance_id and rescuer not in revoked", "rescuer not in revoked"),

@@ -111,7 +111,7 @@ TOKEN = [
     *guards(
         "crow_plugins.token",
         "tests/token/test_token.py::test_what_would_not_be_accepted_is_not_made",
-        ("what is made is what is read", ("    _parsed(claims)\n    signed = ", "    signed = ")),
+        ("what is made is what is read", ("    _claims(value)\n    signed = ", "    signed = ")),
     ),
     *guards(
         "crow_plugins.token",
