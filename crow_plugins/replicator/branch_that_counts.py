@@ -25,11 +25,15 @@ def other_branches(db: peewee.Database, trust: Trust) -> frozenset[int]:
 
 
 def is_whole(db: peewee.Database, feed: int, end: Revocation | None) -> bool:
-    """Whether every block of a feed is here that its head covers, or of a revoked one every block that counts."""
+    """Whether every block of a feed is here that its head covers, or of a revoked one every block that counts.
+
+    Of one that is held in another branch nothing counts, so nothing of it is waited for: the named one may be lost.
+    """
     storage = DatabaseStorage(db, feed)
     if end is None:
         return storage.contiguous() >= storage.head().length
-    return storage.contiguous() >= end.feed.length and _begins_right(db, feed, end.feed) is True
+    begins_right = _begins_right(db, feed, end.feed)
+    return begins_right is False or (begins_right is True and storage.contiguous() >= end.feed.length)
 
 
 def _begins_right(db: peewee.Database, feed: int, branch: Branch) -> bool | None:

@@ -153,6 +153,26 @@ class Simulation:
         revoked = {self.revocation.instance_id: self.revocation} if self.revocation else {}
         return Trust({one.id for one in self.machines()}, revoked)
 
+    def is_proven(self, author: Machine, holder: Machine) -> bool:
+        """Whether somebody who may be asked holds all that counts of a feed: of a revoked one, the named branch."""
+        if self.revocation is None or author.id != self.revocation.instance_id:
+            return True
+        branch, length = self.revocation.feed, self.revocation.feed.length
+        if holder is author or len(holder.blocks(author)) < length:
+            return False
+        return holder.branch(length, author).tree_hash == branch.tree_hash
+
+    def is_last_to_hold_what_counts(self, home: Home) -> bool:
+        """Whether the branch that a revocation names would be gone with this machine: then nobody can know it."""
+        if self.thief is None or not self.is_proven(_on(self.thief), _on(home)):
+            return False
+        return self.named_branch_is_gone(but=home)
+
+    def named_branch_is_gone(self, but: Home | None = None) -> bool:
+        """Whether none of those who are trusted holds it, one left aside."""
+        others = [_on(other) for other in self.honest() if other is not but]
+        return self.thief is not None and not any(self.is_proven(_on(self.thief), other) for other in others)
+
     def heard(self, home: Home) -> bool:
         return (self.folder / home.name / "heard").exists()
 
@@ -341,7 +361,7 @@ class Simulation:
 
     def restore(self, home: Home) -> None:
         """Put back some backup. Half of the time the seal tells of it; always the machine's clocks do."""
-        if not home.backups or home is self.thief:
+        if not home.backups or home is self.thief or self.is_last_to_hold_what_counts(home):
             return
         _on(home).store.close()
         for file in (self.folder / home.name).glob("crow.db*"):
@@ -417,11 +437,30 @@ class Simulation:
 
     def revoke(self, home: Home) -> None:
         """One of the first machines is revoked, as far as the one that says so has its feed."""
-        others = [each for each in self.homes[:BORN] if each is not home]
+        if self.revocation is None:
+            self._revoke(home, self.random.choice([each for each in self.homes[:BORN] if each is not home]))
+
+    def show_two_branches(self) -> None:
+        """A machine shows one branch of its feed to whoever revokes it then, and another one to somebody else."""
+        thief, home, other = self.random.sample(self.homes[:BORN], 3)
         if self.revocation is not None:
             return
-        self.thief = self.random.choice(others)
-        thief = _on(self.thief)
+        self.back_up(thief)
+        self.give_all(thief, home)
+        for _ in range(self.random.randint(1, 6)):
+            self.say(_on(thief), "things", self.random.choice(ROWS))
+        self.give_all(thief, home, self.random.choice((2, 1 << 20)))
+        self.restore(thief)
+        if self.random.random() < 0.6:  # under a higher fork
+            _on(thief).doubt()
+            _on(thief).heal()
+        for _ in range(self.random.randint(1, 9)):
+            self.say(_on(thief), "things", self.random.choice(ROWS))
+        self.give_all(thief, other)
+        self._revoke(home, thief)
+
+    def _revoke(self, home: Home, stolen: Home) -> None:
+        self.thief, thief = stolen, _on(stolen)
         upto = {
             str(name).split(".")[1]: int(str(lamport))
             for name, lamport in _on(home).rows("SELECT name, lamport FROM writers")
