@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from crow_plugins.feed import Feed
 from crow_plugins.feed.conflict import from_nothing
-from crow_plugins.feed.errors import OutOfDate
+from crow_plugins.feed.errors import BadSignature, OutOfDate
 from crow_plugins.feed.exchange import Forked
 from crow_plugins.feed.head import Prefix
 from tests.feed.exchanging import Link, append, blocks_of, copied, copy_of, feed_of, held, numbered, truncate
@@ -121,3 +123,27 @@ def test_who_begins_right_moves_to_no_other_proof() -> None:
     decide(one, prefix_of(one, 11))
     with pytest.raises(OutOfDate):
         one.take_prefix(one.prove(from_nothing(11)))
+
+
+def test_a_prefix_under_a_head_that_its_writer_did_not_sign_is_refused() -> None:
+    one, other = right(), feed_of(1, *numbered(5), *numbered(20, b"other"))
+    decide(other, prefix_of(one, 11))
+    before = other.head
+    proof = one.prove(from_nothing(11))
+    assert proof.upgrade
+    assert other.shows_prefix(proof)
+    with pytest.raises(BadSignature):
+        other.take_prefix(replace(proof, upgrade=replace(proof.upgrade, signature=b"\0" * 64)))
+    assert other.head == before
+
+
+def test_only_the_roots_that_were_decided_on_show_a_prefix() -> None:
+    one, other = right(), feed_of(1, *numbered(5), *numbered(20, b"other"))
+    decide(other, prefix_of(one, 11))
+    for proof in (other.prove(from_nothing(11)), one.prove(from_nothing(10)), one.prove(from_nothing(12))):
+        assert not other.shows_prefix(proof)
+    proof = one.prove(from_nothing(11))
+    assert proof.upgrade
+    first, *rest = proof.upgrade.nodes
+    swollen = replace(proof, upgrade=replace(proof.upgrade, nodes=[first._replace(size=first.size + 1), *rest]))
+    assert not other.shows_prefix(swollen)

@@ -34,7 +34,7 @@ from tests.replicator.versions_oracle import expected
 from tests.store.world import Listener
 
 SEEDS, OPERATIONS = map(int, os.environ.get("CROW_SIMULATION", "10x5000").split("x"))
-BRANCHED_SEEDS, BRANCHED_OPERATIONS = int(os.environ.get("CROW_BRANCHES", "6")), 100
+BRANCHED_SEEDS, BRANCHED_OPERATIONS = int(os.environ.get("CROW_BRANCHES", "4")), 100
 CONTROL_SEEDS, CONTROL_OPERATIONS = 5, 700
 OPTION_SEEDS, OPTION_OPERATIONS = 2, 300  # where a rule has a table or a plugin of its own, it is broken soon
 
