@@ -168,6 +168,9 @@ class Exchange:
 
     def take(self, message: FeedMessage) -> None:
         """File what came. Raises `OverLimit` for more than anybody honest sends."""
+        if isinstance(message, Data):  # nearly all that comes while there is much to take
+            self._filed.append(message)
+            return
         match message:
             case Request():
                 self._answering.take(message)
@@ -175,7 +178,7 @@ class Exchange:
                 self._answering.cancel(message.request)
             case Want():
                 self._answering.take_want(message)
-            case Sync() | Data() | NoData() | Range() | Bitfield():
+            case Sync() | NoData() | Range() | Bitfield():
                 self._tellings += isinstance(message, Bitfield) or (isinstance(message, Range) and message.drop)
                 if self._tellings > TELLINGS_MAX:
                     raise OverLimit("what is told of gaps at once", TELLINGS_MAX)

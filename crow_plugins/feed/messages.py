@@ -250,6 +250,8 @@ def _write_data(data: Data) -> bytes:
 
 def _read_data(reader: Reader) -> Data:
     flags, number, fork = reader.uint(), reader.uint(), _fork(reader)
+    if flags == 1:  # nearly all of them
+        return Data(number, Proof(fork, _read_block(reader)))
     proof = Proof(
         fork=fork,
         block=_read_block(reader) if flags & 1 else None,

@@ -199,6 +199,11 @@ class Replication:
             return False
         channel = event.channel
         exchange = self._offered.get(channel)
+        if isinstance(event, Message):  # nearly all that comes
+            message = messages.decode(event.type, event.payload) if exchange is not None else None
+            if exchange is not None and message is not None:
+                exchange.take(message)
+            return True
         match event:
             case Offered() if exchange is None:
                 self.say(Close(channel))
@@ -209,10 +214,6 @@ class Replication:
                 self._check(handshake, exchange)
                 self._open.append(exchange)
                 self._happened.append(FeedOpened(exchange.key))
-            case Message(type=type, payload=payload) if exchange is not None:
-                message = messages.decode(type, payload)
-                if message is not None:
-                    exchange.take(message)
             case Closed() if exchange is not None:  # the peer may have it later, and asks then
                 if exchange in self._open:
                     self._happened.append(FeedClosed(exchange.key))
