@@ -127,6 +127,18 @@ def rescued(original: bytes, instance_id: str, now: int) -> bytes:
     return _ENCODER.encode(fields).encode()
 
 
+def read_all(blocks: Iterable[bytes]) -> list[Read | Unreadable]:
+    """What each block says, or why it cannot be read."""
+    return [_read_or_not(block) for block in blocks]
+
+
+def _read_or_not(block: bytes) -> Read | Unreadable:
+    try:
+        return read(block)
+    except Unreadable as why:
+        return why
+
+
 def read(block: bytes) -> Read:
     """What a block says. Raises an `Unreadable`; who may have written it is the caller's to check."""
     fields = _object(block, RESCUED_BYTES_MAX)
@@ -138,18 +150,6 @@ def read(block: bytes) -> Read:
         raise Malformed("a rescued entry has other fields")
     original = _encoded(fields["entry"])
     return Read(_entry(_object(original, ENTRY_BYTES_MAX)), original, _matching(fields, "instance_id", INSTANCE_ID))
-
-
-def read_all(blocks: Iterable[bytes]) -> list[Read | Unreadable]:
-    """What each block says, or why it cannot be read."""
-    return [_read_or_not(block) for block in blocks]
-
-
-def _read_or_not(block: bytes) -> Read | Unreadable:
-    try:
-        return read(block)
-    except Unreadable as why:
-        return why
 
 
 def _object(data: bytes, bytes_max: int) -> dict[str, Any]:
