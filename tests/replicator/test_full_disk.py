@@ -6,10 +6,12 @@ from asyncio import to_thread
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from crow_plugins.remarks import of_sync
 from crow_plugins.replicator.conflicts import Conflicts
+from crow_plugins.replicator.failing import Failing
 from crow_plugins.replicator.shelf import ChainFeed
 from crow_plugins.replicator.tools import SyncAnswer, status_text, sync_answer
 from crow_plugins.replicator.trust import Trust
@@ -65,6 +67,31 @@ def test_an_entry_is_not_searched_for_where_the_disk_is_at_fault(
 
 def answer(instance: Instance) -> SyncAnswer:
     return sync_answer(instance.host.instance.id, instance.sync, Conflicts(instance.host.hook.handle("replicator")))
+
+
+def test_a_busy_database_is_no_fault_of_an_entry_either(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
+        grackle.write("text", ROWS[0])
+        carry(grackle, swan, apply=False)
+        applies: Any = Applies(swan, grackle)
+        uptake = Uptake(applies, swan.own, swan.intake, applies, frozenset)
+        writer = swan.store._connections.writer
+        with writer.connection_context():
+            writer.execute_sql("PRAGMA busy_timeout = 20")
+        another = apsw.Connection(str(swan.store.path))
+        another.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="locked") as raised:
+            uptake.take_all()
+        failing = Failing(tmp_path)
+        failing.begin()
+        failing.note("applying", raised.value, 1)
+        assert "busy" in (failing.said(1) or "")
+        another.execute("ROLLBACK")
+        another.close()
+        uptake.take_all()
+        assert swan.things() == grackle.things()
+        assert swan.rows("SELECT * FROM parked_entries") == []
+        assert "one by one" not in caplog.text
 
 
 def own_reach(instance: Instance) -> tuple[int, int]:
