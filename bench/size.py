@@ -22,7 +22,7 @@ class Size:
     starts: int
     peers: int  # of the gateway that idles
     idle_seconds: float
-    settle_seconds: float  # until it is idle
+    settle_seconds: float  # until it has asked everybody for everything once
 
 
 SIZES = {
@@ -56,7 +56,7 @@ SIZES = {
         starts=5,
         peers=8,
         idle_seconds=60,
-        settle_seconds=10,
+        settle_seconds=60,
     ),
     "full": Size(
         rounds=5,
@@ -72,6 +72,6 @@ SIZES = {
         starts=11,
         peers=8,
         idle_seconds=300,
-        settle_seconds=30,
+        settle_seconds=90,
     ),
 }
