@@ -50,13 +50,14 @@ class Trusting:
         """Make the rows anew that revoked instances touched; returns who is revoked.
 
         Once a set of statements, and again when a feed turns out to be another branch than the one that counts.
+        A machine that was revoked itself keeps what it wrote: nobody else has it, and its owner may want to save it.
         """
         statements, trust = frozenset(self._registry.credentials().revocations), self.now()
         with self._crow.read() as db:
             known = statements, other_branches(db, trust)
         if known == self._dropped:
             return []
-        for instance_id in trust.revoked:
+        for instance_id in trust.revoked.keys() - {self._own.instance_id}:
             with self._crow.transaction() as transaction:
                 assert isinstance(transaction, WriteTransaction)
                 rows = revoking.drop(transaction, self._own.instance_id, trust, instance_id)
