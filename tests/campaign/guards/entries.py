@@ -111,10 +111,7 @@ REPLICATOR_ENTRY = [
         ),
         (
             "a rescuer is an instance",
-            (
-                '_matching(fields, "instance_id", INSTANCE_ID))\n\n\ndef _object',
-                'fields["instance_id"])\n\n\ndef _object',
-            ),
+            ('original, _matching(fields, "instance_id", INSTANCE_ID))', 'original, fields["instance_id"])'),
         ),
         (
             "a block is an object",
