@@ -44,6 +44,7 @@ def main() -> None:
     # The protocol said outright: asyncio turns Nagle's delay off only where it sees TCP.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
+    listening.listen()  # from now on whoever connects waits until it answers
     print(json.dumps({"mcp": f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"}), flush=True)
     serving = uvicorn.Server(uvicorn.Config(server.http_app(), log_level="warning"))
 
