@@ -86,6 +86,7 @@ class Attack:
 
     def everything(self) -> Everything:
         """All that swan keeps in its database and in files beside it, but for what is of magpie's own feed."""
+        self.swan.sync._mending.seal()  # of what it told before, which is on the disk a moment later
         tables = self.swan.rows(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
         )
