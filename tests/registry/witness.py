@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -71,10 +72,8 @@ class Witness:
             err.open("wb") as beside,
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=beside, text=True) as process,
         ):
-            shown = command_line(process.pid)
-            assert arguments[0].encode() in shown
-            self.add(f"{where}, command line", shown, given)
             try:
+                self.add(f"{where}, command line", command_line(process.pid, arguments[0]), given)
                 yield process
                 process.wait(DEADLINE_SECONDS)
             finally:
@@ -94,8 +93,16 @@ class Witness:
         return partial(note_starts, self.folder / "started")
 
 
-def command_line(pid: int) -> bytes:
-    """What anybody on the machine sees of a process that runs."""
+def command_line(pid: int, word: str) -> bytes:
+    """What anybody on the machine sees of a process that runs; it has no such line until its program is loaded."""
+    end = time.monotonic() + DEADLINE_SECONDS
+    while word.encode() not in (shown := _command_line(pid)):
+        assert time.monotonic() < end, shown
+        os.sched_yield()
+    return shown
+
+
+def _command_line(pid: int) -> bytes:
     if sys.platform == "linux":
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     return subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], stdout=subprocess.PIPE, check=True).stdout
