@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fnmatch
 import os
 import secrets
 import socket
@@ -90,9 +91,10 @@ class Wake:
 
 def wake(folder: Path, *, but: Path | None = None) -> None:
     """Tell all who listen in a home that something was committed. Never fails, never waits."""
-    for path in folder.glob(SOCKETS):
-        if path != but:
-            _tell(path)
+    with contextlib.suppress(OSError):
+        for name in fnmatch.filter(os.listdir(folder), SOCKETS):  # a third of what Path.glob takes
+            if but is None or name != but.name:
+                _tell(folder / name)
 
 
 def _tell(path: Path) -> None:

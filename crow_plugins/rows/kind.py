@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, Protocol, TypeVar
 
 from crow_hooks import Column, Data, Invalid, SyncedTable
@@ -35,7 +36,7 @@ class Row(Protocol):
 Record = TypeVar("Record", bound=Row)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what follows from the fields is worked out once
 class Kind(Generic[Record]):
     """`record` is a dataclass with a field for each of `columns`, by name.
 
@@ -49,16 +50,16 @@ class Kind(Generic[Record]):
     changes: tuple[str, str, str]
     ids: str
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The fields a person gives."""
         return tuple(field.name for field in self.fields)
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         return ("id", *self.names, *PROVENANCE)
 
-    @property
+    @cached_property
     def synced(self) -> SyncedTable:
         """What travels of it."""
         columns = (

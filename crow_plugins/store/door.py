@@ -179,13 +179,16 @@ class WriteTransaction:
         self, type: str, table: str, row_id: str, resolves: frozenset[Version], resolution: str, by: str
     ) -> Change | None:
         shape, deleted = self._door.shape(type, table), type.endswith("_delete")
-        known, image = versions.load(self.db, table, row_id), shape.image(self.db, row_id)
+        known = versions.load(self.db, table, row_id)
+        if not known.state.live and not deleted and not resolves:
+            return self._record_new(shape, type, row_id, known.state, by)
+        image = shape.image(self.db, row_id)
         settled = frozenset(Dot(version.writer, version.lamport) for version in resolves)
         self._refuse_what_was_not_seen(shape, row_id, known.state, settled, deleted)
         digest = None if deleted else shape.digest(image)
         if not settled and digest is not None and digest == known.digest:
             return None
-        if known.state.live:  # the first write keeps what it came with, so that an import keeps its times
+        if known.state.live:
             image |= dict.fromkeys(shape.bookkeeping, self.now)
         shape.check(row_id, image)
         dot = self.clock.tick()
@@ -199,7 +202,22 @@ class WriteTransaction:
         else:
             self.db.execute_sql(shape.stamp, (dot.lamport, *(image[name] for name in shape.bookkeeping), row_id))
         self._keep(shape, row_id, known.state, state, digest, resolution if settled else "superseded", by)
-        change = _change(type, table, row_id, arrival, self.now, by)
+        return self._written(type, shape, row_id, arrival, by)
+
+    def _record_new(self, shape: Shape, type: str, row_id: str, known: RowState, by: str) -> Change:
+        """A row that nothing is shown of yet: it is stamped and read back at once, and keeps what it came with.
+
+        So an import keeps its times, and no index over them is written twice.
+        """
+        dot = self.clock.tick()
+        image = shape.stamped(self.db, row_id, dot.lamport)
+        shape.check(row_id, image)
+        state, arrival = causality.write(known, dot, deleted=False, data=image, bookkeeping=shape.bookkeeping)
+        self._keep(shape, row_id, known, state, shape.digest(image), "superseded", by)
+        return self._written(type, shape, row_id, arrival, by)
+
+    def _written(self, type: str, shape: Shape, row_id: str, arrival: Arrival, by: str) -> Change:
+        change = _change(type, shape.table.name, row_id, arrival, self.now, by)
         self._door.listener.local_write(change, self)
         return change
 

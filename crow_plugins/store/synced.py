@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import peewee
@@ -50,6 +50,7 @@ class Shape:
     update: str
     delete: str
     stamp: str
+    stamp_new: str
 
     @classmethod
     def of(cls, table: SyncedTable) -> Shape:
@@ -68,6 +69,7 @@ class Shape:
             update=f"ON CONFLICT (id) DO UPDATE SET {updates}",
             delete=f"DELETE FROM {table.name} WHERE id = ?",
             stamp=f"UPDATE {table.name} SET {stamps} WHERE id = ?",
+            stamp_new=f"UPDATE {table.name} SET lamport_ts = ? WHERE id = ? RETURNING {listed}",
         )
 
     @property
@@ -86,10 +88,17 @@ class Shape:
 
     def image(self, db: peewee.Database, row_id: str) -> dict[str, object]:
         """The travelling columns of a row as it stands. Raises `NotFound`."""
-        row = db.execute_sql(self.select, (row_id,)).fetchone()
-        if row is None:
+        return self._image(row_id, db.execute_sql(self.select, (row_id,)).fetchall())
+
+    def stamped(self, db: peewee.Database, row_id: str, lamport: int) -> dict[str, object]:
+        """The same, of a row that was just written for the first time; it bears `lamport` from then on."""
+        return self._image(row_id, db.execute_sql(self.stamp_new, (lamport, row_id)).fetchall())
+
+    def _image(self, row_id: str, rows: Sequence[Sequence[object]]) -> dict[str, object]:
+        if not rows:
             raise NotFound(f"no row {row_id} in {self.table.name}; list the rows to see their ids")
-        return {name: _decoded(column, value) for (name, column), value in zip(self.columns.items(), row, strict=True)}
+        columns = self.columns.items()
+        return {name: _decoded(column, value) for (name, column), value in zip(columns, rows[0], strict=True)}
 
     def write(self, db: peewee.Database, row_id: str, lamport: int, data: Data) -> None:
         """Make the row equal to `data`; columns that do not travel keep their values."""
