@@ -304,7 +304,13 @@ STORE_DOOR = [
     *guards(
         "crow_plugins.store.door",
         "tests/store/test_door.py::test_a_row_that_breaks_its_declaration_is_not_written",
-        ("a local row fits", ("        shape.check(row_id, image)\n", "")),
+        (
+            "a new local row fits",
+            (
+                "        shape.check(row_id, image)\n        state, arrival = causality.write(known,",
+                "        state, arrival = causality.write(known,",
+            ),
+        ),
     ),
     *guards(
         "crow_plugins.store.door",
