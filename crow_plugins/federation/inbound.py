@@ -21,6 +21,7 @@ from crow_plugins.federation.limits import Buckets
 from crow_plugins.federation.message import CALL_TOOL, METHODS, Message, read_message
 from crow_plugins.federation.replay import Uses
 from crow_plugins.federation.settings import Settings
+from crow_plugins.federation.telling import told
 from crow_plugins.identity import certificate
 from crow_plugins.identity.errors import IdentityError
 from crow_plugins.premises import Premises
@@ -111,6 +112,10 @@ class Inbound:
                 FederatedCall("inbound", peer.known.instance, message.tool, message.arguments or {})
             )
         return Admitted(message, exposed, may_write)
+
+    def revocations_for(self, heard: str | None) -> str | None:
+        """What goes along with an answer to a caller that has heard of `heard`."""
+        return told(self._registry.credentials().revocations, heard)
 
     def _by_kid(self, kid: str) -> KnownInstance:
         for known in self._registry.others():

@@ -187,7 +187,9 @@ class Outbound:
             return peer
         zones = [Zone(zone) for zone in self._registry.zones]
         # No await between looking and keeping, or calls made at the same time would each have a peer of their own.
-        self._peers[known.instance.id] = fresh = Peer(self._crow, known, self._instance_key, zones, context)
+        self._peers[known.instance.id] = fresh = Peer(
+            self._crow, self._registry, known, self._instance_key, zones, context
+        )
         if peer is not None:
             await peer.close()
         return fresh

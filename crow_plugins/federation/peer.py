@@ -7,6 +7,7 @@ corrected once by what the other says under its signature.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import secrets
 import ssl
@@ -17,13 +18,16 @@ from typing import Any
 import httpx2
 import mcp_types
 
-from crow_hooks import Crow, KnownInstance
+from crow_hooks import Credentials, Crow, CrowError, InstanceRegistry, KnownInstance
 from crow_plugins import token
 from crow_plugins.federation.breaker import Breaker
 from crow_plugins.federation.line import Client, Line, Result
+from crow_plugins.federation.telling import HEARD_HEADER, REVOCATIONS_HEADER, digest, heard
 from crow_plugins.outbound import urls
 from crow_plugins.outbound.calling import CheckedTransport
 from crow_plugins.outbound.urls import Zone
+
+log = logging.getLogger(__name__)
 
 CALLS_AT_ONCE = 8
 SCOPES = ("read", "write")
@@ -36,9 +40,12 @@ class Signed(httpx2.Auth):
 
     requires_request_body = True
 
-    def __init__(self, crow: Crow, known: KnownInstance, instance_key: bytes, offset: int) -> None:
-        self._crow, self._known, self._instance_key = crow, known, instance_key
+    def __init__(
+        self, crow: Crow, registry: InstanceRegistry, known: KnownInstance, instance_key: bytes, offset: int
+    ) -> None:
+        self._crow, self._registry, self._known, self._instance_key = crow, registry, known, instance_key
         self.offset = offset
+        self.revocations: tuple[bytes, ...] = ()  # that came along with the last answer
 
     def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
         response = yield self._signed(request)
@@ -61,6 +68,7 @@ class Signed(httpx2.Auth):
             scopes=SCOPES,
         )
         request.headers["authorization"] = f"Bearer {minted}"
+        request.headers[HEARD_HEADER] = digest(self._registry.credentials().revocations)
         return request
 
     def _checked(self, response: httpx2.Response) -> int | None:
@@ -75,6 +83,7 @@ class Signed(httpx2.Auth):
             status=response.status_code,
             time=told,
         )
+        self.revocations = heard(response.headers.get(REVOCATIONS_HEADER)) or self.revocations
         return told
 
     def _corrected(self, told: int) -> bool:
@@ -87,10 +96,16 @@ class Peer:
     """One instance at one address. Its callers take turns, so that none floods it: `async with peer.turns`."""
 
     def __init__(
-        self, crow: Crow, known: KnownInstance, instance_key: bytes, zones: Collection[Zone], tls: ssl.SSLContext | None
+        self,
+        crow: Crow,
+        registry: InstanceRegistry,
+        known: KnownInstance,
+        instance_key: bytes,
+        zones: Collection[Zone],
+        tls: ssl.SSLContext | None,
     ) -> None:
         assert known.gateway_url is not None
-        self._crow, self.known, self._instance_key = crow, known, instance_key
+        self._crow, self._registry, self.known, self._instance_key = crow, registry, known, instance_key
         url = urls.parse(known.gateway_url)
         self._pool = CheckedTransport(url, zones, connections_max=CALLS_AT_ONCE, tls=tls)
         self._url = f"{url.text}/mcp"
@@ -122,6 +137,8 @@ class Peer:
             self._discovered = None
             await self._hang_up()  # they took the peer for what it was before
             raise
+        finally:
+            await self._learn(auth)
         self._offset, self._discovered = auth.offset, line.discovered
         if self._discovered is None or self._is_closed:
             await line.close()
@@ -130,8 +147,18 @@ class Peer:
         return result
 
     def _new_line(self) -> tuple[Line, Signed]:
-        auth = Signed(self._crow, self.known, self._instance_key, self._offset)
+        auth = Signed(self._crow, self._registry, self.known, self._instance_key, self._offset)
         return Line(self._url, self._pool, auth, self._discovered), auth
+
+    async def _learn(self, auth: Signed) -> None:
+        """Take what came along with an answer. Nothing of it concerns the call."""
+        statements, auth.revocations = auth.revocations, ()
+        if not statements:
+            return
+        try:
+            await asyncio.to_thread(self._registry.learn, Credentials((), statements))
+        except CrowError as error:
+            log.warning("revocations of another instance not kept instance=%s reason=%s", self.known.instance.id, error)
 
     async def _hang_up(self) -> None:
         idle, self._idle = self._idle, []

@@ -23,6 +23,7 @@ from crow_plugins.federation.audit import Audit
 from crow_plugins.federation.errors import CallDenied, Closed, InsufficientScope, NotExposed, TooManyCalls
 from crow_plugins.federation.inbound import Admitted, Inbound, Peer, Reads
 from crow_plugins.federation.message import CALL_TOOL, BadMessage, read_message
+from crow_plugins.federation.telling import HEARD_HEADER, REVOCATIONS_HEADER
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,6 +34,7 @@ BODY_BYTES_MAX = 1 << 20
 BODY_SECONDS_MAX = 30
 ADMITTED_KEY = "crow.federation"  # in a request's scope
 PROOF_HEADER, TIME_HEADER = b"crow-proof", b"crow-time"
+HEARD, REVOCATIONS = HEARD_HEADER.encode(), REVOCATIONS_HEADER.encode()
 OF_THE_CLOCK = (token.TokenExpired, token.TokenNotYetValid, token.TokenOfEarlierRun)
 
 
@@ -105,7 +107,9 @@ class FederationDoor:
         if peer is None:
             await self._app(scope, receive, send)
         else:
-            await self._serve(peer, scope, receive, Proving(send, self._inbound, peer.claims.jti))
+            heard = next((value.decode("latin-1") for name, value in scope["headers"] if name == HEARD), None)
+            proving = Proving(send, self._inbound, peer.claims.jti, self._inbound.revocations_for(heard))
+            await self._serve(peer, scope, receive, proving)
 
     async def _serve(self, peer: Peer, scope: Scope, receive: Receive, send: Proving) -> None:
         begun, body = time.perf_counter(), b""
@@ -137,10 +141,13 @@ class FederationDoor:
 
 
 class Proving:
-    """Sends an answer signed by this instance; with `time`, an answer that tells the caller the hour."""
+    """Sends an answer signed by this instance; with `time`, an answer that tells the caller the hour.
 
-    def __init__(self, send: Send, inbound: Inbound, jti: bytes) -> None:
-        self._send, self._inbound, self._jti = send, inbound, jti
+    `revocations` go along: they are signed by themselves.
+    """
+
+    def __init__(self, send: Send, inbound: Inbound, jti: bytes, revocations: str | None = None) -> None:
+        self._send, self._inbound, self._jti, self._revocations = send, inbound, jti, revocations
         self.time: int | None = None
 
     async def __call__(self, message: Message) -> None:
@@ -151,6 +158,8 @@ class Proving:
                 log.error("answer not signed reason=%s", error)
             else:
                 told = [] if self.time is None else [(TIME_HEADER, str(self.time).encode())]
+                if self._revocations is not None:
+                    told.append((REVOCATIONS, self._revocations.encode()))
                 headers = [*message.get("headers", ()), (PROOF_HEADER, signed.encode()), *told]
                 message = {**message, "headers": headers}
         await self._send(message)
