@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import apsw
 import peewee
@@ -63,6 +64,31 @@ class Pool(PooledDatabase, APSWDatabase):  # type: ignore[misc]  # playhouse has
         return bool(conn.getautocommit())
 
 
+class Writer(Pool):
+    """The pool that writes: it takes no statement for a transaction that SQLite has ended by itself.
+
+    SQLite may roll back all of it when the disk is full or fails. Whoever overlooks that error would have each later
+    statement committed alone.
+    """
+
+    def execute_sql(self, sql: str, params: Sequence[object] | None = None) -> Any:
+        self.refuse_ended()
+        return self._execute_cursor(sql, params)  # as peewee's own does, without a call more for each statement
+
+    def connection(self) -> Any:
+        self.refuse_ended()
+        return super().connection()
+
+    def refuse_ended(self) -> None:
+        """Raise `StoreUnavailable` in a transaction that is none any more."""
+        state = self._state
+        if state.transactions and state.conn.getautocommit():
+            raise StoreUnavailable(Path(self.database), "the disk is full or failing, so nothing was written")
+
+
+P = TypeVar("P", bound=Pool)
+
+
 def is_out_of_service(error: BaseException) -> bool:
     """Whether it is the disk, the file or another process that failed, and not what was asked of the database."""
     found: BaseException | None = error
@@ -91,15 +117,15 @@ class Connections:
         self._create()
         create = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         wal = {"journal_mode": "WAL", "wal_autocheckpoint": CHECKPOINT_PAGES}
-        self.writer = self._pool(create, 2, {**wal, **PRAGMAS})
-        self.readers = self._pool(apsw.SQLITE_OPEN_READONLY, READERS_MAX, PRAGMAS)
+        self.writer = self._pool(Writer, create, 2, {**wal, **PRAGMAS})
+        self.readers = self._pool(Pool, apsw.SQLITE_OPEN_READONLY, READERS_MAX, PRAGMAS)
         try:
             self._keep_open()
         except (peewee.DatabaseError, apsw.Error) as error:
             raise StoreUnavailable(path, error) from error
 
-    def _pool(self, flags: int, connections_max: int, pragmas: dict[str, object]) -> Pool:
-        return Pool(
+    def _pool(self, kind: type[P], flags: int, connections_max: int, pragmas: dict[str, object]) -> P:
+        return kind(
             str(self.path),
             max_connections=connections_max,
             timeout=BUSY_SECONDS,
@@ -133,9 +159,7 @@ class Connections:
         """The writing connection, inside `BEGIN IMMEDIATE`: another process waits here, not in the middle."""
         with self.in_service(), self.writer.connection_context(), self.writer.atomic("immediate"):
             yield self.writer
-            # SQLite ends a transaction by itself when the disk is full, and peewee's commit then says nothing.
-            if self.writer.connection().getautocommit():
-                raise StoreUnavailable(self.path, "the disk is full or failing, so nothing was written")
+            self.writer.refuse_ended()  # peewee's commit says nothing of it
 
     @contextmanager
     def in_service(self) -> Iterator[None]:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import peewee
 import pytest
 
-from crow_hooks import ConflictOpen, Invalid, NotFound, Resolution, Version, WrongThread
+from crow_hooks import Change, ConflictOpen, Invalid, NotFound, Resolution, Version, WrongThread
 from crow_plugins.store import (
     ChangedMeanwhile,
     NestedTransaction,
     StoreUnavailable,
     TransactionFailed,
+    WriteTransaction,
+    versions,
 )
+from crow_plugins.store.connections import CACHE_KIB
 from crow_plugins.store.synced import UnknownTable
+from tests.replicator.full_disk import small_disk
 from tests.store.world import GRACKLE, NOW, ROW, SWAN, World, entry_of, foreign, open_store
 
 
@@ -172,6 +176,46 @@ def test_a_write_that_a_full_disk_ended_is_not_taken_for_a_commit_whoever_overlo
     assert world.text() == "after"
 
 
+FULL = "the disk is full or failing, so nothing was written"
+
+
+def written_on(db: peewee.Database) -> None:
+    """What a plugin might do that took no notice of the error."""
+    db.execute_sql("UPDATE things SET text = 'half'")
+
+
+def written_on_in_a_savepoint(db: peewee.Database) -> None:
+    with db.atomic():
+        db.execute_sql("UPDATE things SET text = 'half'")
+
+
+def written_on_past_peewee(db: peewee.Database) -> None:
+    db.connection().execute("UPDATE things SET text = 'half'")
+
+
+@pytest.mark.parametrize("write_on", [written_on, written_on_in_a_savepoint, written_on_past_peewee])
+def test_what_is_written_after_an_overlooked_full_disk_is_refused_and_not_committed_alone(
+    tmp_path: Path, write_on: Callable[[peewee.Database], None]
+) -> None:
+    with small_disk("full-door") as disk:
+        world = open_store(tmp_path / "crow.db")
+        world.write("before")
+        with pytest.raises(StoreUnavailable, match=FULL), world.store.transaction() as transaction:
+            transaction.db.execute_sql("UPDATE things SET text = 'gone'")
+            disk.full = tmp_path
+            with contextlib.suppress(peewee.OperationalError):
+                transaction.db.execute_sql("UPDATE things SET private = zeroblob(?)", (2 * CACHE_KIB * 1024,))
+            disk.full = None  # so that what comes now could be written
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable, match=FULL):
+                    write_on(transaction.db)
+        assert disk.refused > 0
+        assert world.rows("SELECT text, private FROM things") == [("before", "stays")]
+        world.write("after")
+        assert world.text() == "after"
+        world.store.close()
+
+
 def test_a_damaged_file_is_one_sentence_when_it_is_opened_and_when_it_is_read(tmp_path: Path) -> None:
     file = tmp_path / "crow.db"
     world = open_store(file)
@@ -217,6 +261,32 @@ def test_a_row_that_breaks_its_declaration_is_not_written(world: World) -> None:
         world.write("x" * 1001)
     assert world.text() is None
     assert world.write("x" * 1000) is not None
+
+
+def test_a_row_that_is_written_twice_in_one_transaction_fits_each_time_and_carries_the_later_version(
+    world: World,
+) -> None:
+    def write(transaction: WriteTransaction, text: str) -> Change | None:
+        transaction.db.execute_sql(
+            "INSERT INTO things (id, text) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET text = excluded.text",
+            (ROW, text),
+        )
+        return transaction.record("thing_update", "things", ROW)
+
+    with pytest.raises(Invalid, match=r"text of row .* longer than 1000 bytes"), world.store.transaction() as refused:
+        write(refused, "short")
+        write(refused, "x" * 1001)
+    assert world.text() is None
+    with world.store.transaction() as transaction:
+        first, second = write(transaction, "one"), write(transaction, "two")
+    assert first is not None
+    assert second is not None
+    assert (first.data["text"], second.data["text"]) == ("one", "two")
+    assert second.vv == {first.version.writer: first.version.lamport}
+    assert world.rows("SELECT text, lamport_ts, updated_at FROM things") == [("two", second.version.lamport, NOW)]
+    with world.store.read() as db:
+        assert [Version(*live.dot) for live in versions.load(db, "things", ROW).state.live] == [second.version]
+    assert world.store.rows_in_conflict() == []
 
 
 def test_a_delete_keeps_the_last_image_and_the_row_can_come_back(world: World) -> None:
