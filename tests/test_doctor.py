@@ -114,7 +114,9 @@ def late():
 def test_a_sound_home_is_well_and_everything_was_looked_at(kept: Path) -> None:
     found = typed(kept)
     assert wrong(found) == set()
-    assert set(found) >= {*CHECKS, "plugins", "memories index"}
+    assert set(found) >= {*CHECKS, "plugins", "memories index", "replicator applying"}
+    operating = (Path(__file__).parents[1] / "docs/operating.md").read_text()
+    assert [name for name in found if f"`{name}`" not in operating] == []
     result = crow(kept, "doctor")
     assert (result.returncode, result.stderr) == (0, "")
     *lines, empty, verdict = result.stdout.splitlines()

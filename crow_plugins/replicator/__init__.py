@@ -74,7 +74,8 @@ def register_commands(crow: Crow) -> Sequence[Command]:
 
 @hookimpl
 def register_checks(crow: Crow) -> Sequence[Check]:
-    return checks(crow, crow.service(SYNC).own)
+    sync = crow.service(SYNC)
+    return checks(crow, sync.own, sync.failing)
 
 
 @hookimpl

@@ -1,6 +1,8 @@
-"""What `crow doctor` asks of the replicator: is our feed whole, is anything parked, refused or doubted."""
+"""What `crow doctor` asks of the replicator: is our feed whole, is anything applied, parked, refused or doubted."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from crow_hooks import Check, Crow, CrowError, Finding
 from crow_plugins.replicator.feed_storage import all_feeds
@@ -9,9 +11,11 @@ from crow_plugins.replicator.rejections import quarantined
 from crow_plugins.wording import plural
 
 
-def checks(crow: Crow, own: OwnFeed) -> list[Check]:
+def checks(crow: Crow, own: OwnFeed, failing: Callable[[], str | None]) -> list[Check]:
+    """`failing` says what keeps everything out now, with what to do; see `failing.py`."""
     return [
         Check("feed", lambda: _feed(crow, own)),
+        Check("applying", lambda: _applying(failing())),
         Check("parked", lambda: _parked(crow)),
         Check("peers", lambda: _peers(crow)),
     ]
@@ -35,6 +39,13 @@ def _feed(crow: Crow, own: OwnFeed) -> Finding:
         remedy = "run crow serve while the other machines are on; what is written meanwhile waits in the outbox"
         return Finding(False, f"this instance does not append to its feed: {state.suspect}", remedy)
     return Finding(True, f"{length} entries, signed")
+
+
+def _applying(failing: str | None) -> Finding:
+    if failing is None:
+        return Finding(True, "nothing keeps entries out")
+    what, _, to_do = failing.partition("; ")
+    return Finding(False, f"nothing is taken in from the other machines: {what}", to_do)
 
 
 def _parked(crow: Crow) -> Finding:

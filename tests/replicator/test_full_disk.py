@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from asyncio import to_thread
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import apsw
 import pytest
 
+from crow_hooks import Finding
+from crow_plugins.doctor import Premises, examine
 from crow_plugins.remarks import of_sync
 from crow_plugins.replicator.conflicts import Conflicts
 from crow_plugins.replicator.failing import Failing
@@ -107,6 +110,12 @@ def said(instance: Instance) -> list[str]:
     return remarks
 
 
+def examined(instance: Instance) -> Finding:
+    """What `crow doctor` says of it, which opens the home anew."""
+    lines = examine(Premises(instance.host.home, None, int(time.time())))
+    return {line.label: line.finding for line in lines}["replicator applying"]
+
+
 @pytest.mark.anyio
 async def test_a_full_disk_stops_everything_visibly_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
     with small_disk("full-sync") as disk:
@@ -123,6 +132,10 @@ async def test_a_full_disk_stops_everything_visibly_and_goes_on_when_there_is_ro
                 for each in (swan, beside):
                     await until(lambda each=each: said(each) == [FULL])  # type: ignore[misc]
                 assert FULL.endswith(str((await to_thread(answer, beside)).failing))
+                found = await to_thread(examined, swan)
+                assert not found.ok
+                assert found.message.endswith("the disk is full")
+                assert found.remedy == "make room on it, and this goes on by itself"
                 with pytest.raises(StoreUnavailable, match="disk is full"):
                     await swan.remember("no room for it")
                 assert await to_thread(swan.contents) == ["before"]
@@ -130,6 +143,7 @@ async def test_a_full_disk_stops_everything_visibly_and_goes_on_when_there_is_ro
                 disk.full = None
                 await until(lambda: len(swan.contents()) == 1001)
                 await until(lambda: said(beside) == [])
+                assert (await to_thread(examined, swan)).ok
                 await swan.remember("room again")
                 await are_equal(grackle, swan)
                 assert await to_thread(rows, swan, "SELECT * FROM parked_entries") == []
