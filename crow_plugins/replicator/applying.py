@@ -17,6 +17,7 @@ import peewee
 
 from crow_hooks import CrowError, Entry
 from crow_plugins import causality
+from crow_plugins.replicator import naming
 from crow_plugins.replicator.branch_that_counts import other_branches
 from crow_plugins.replicator.entries import EntryIndex, Place
 from crow_plugins.replicator.entry import Read, Unreadable, read
@@ -109,7 +110,7 @@ class Applying:
         if not batch.trust.counts(found, batch.source.instance_id, place.seq, other_branch=batch.other_branch):
             outcome.uncounted += 1
             return
-        self._check(batch, found)
+        self._check(batch, place, found)
         entry = found.entry
         if batch.careful:
             self._join_alone(batch.transaction, entry)
@@ -119,14 +120,34 @@ class Applying:
         outcome.applied += 1
         outcome.highest_lamport = max(outcome.highest_lamport, entry.version.lamport)
 
-    def _check(self, batch: Batch, found: Read) -> None:
+    def _check(self, batch: Batch, place: Place, found: Read) -> None:
         transaction, entry = batch.transaction, found.entry
         _check_writer(batch, found)
         if entry.version.lamport > causality.lamport_limit(transaction.now):
             raise Parked("lamport_ahead", "its logical time is too far ahead; check the clocks of both machines")
         self._check_owner(transaction, found)
-        for place in batch.index.places(entry.version):
-            _check_same(transaction.db, place, found)
+        self._check_name(batch, place, found)
+
+    def _check_name(self, batch: Batch, place: Place, found: Read) -> None:
+        """A dot names one write: of two entries of one dot that differ the same one stands everywhere."""
+        db, entry = batch.transaction.db, found.entry
+        for there in batch.index.places(entry.version):
+            other = read(block_at(db, there.feed, there.seq))
+            if other.original == found.original:
+                continue
+            if not naming.stands_before(found, place, other, there):
+                naming.alarm(db, place.feed, entry, batch.trust.revoked)
+                raise _used_twice(entry)
+            self._give_way(batch, there, other.entry)
+
+    def _give_way(self, batch: Batch, there: Place, entry: Entry) -> None:
+        transaction, why = batch.transaction, _used_twice(entry)
+        if entry in batch.checked:
+            batch.checked.remove(entry)
+        batch.index.remove(entry, there)
+        naming.give_way(transaction, batch.index, entry)
+        park(transaction.db, there, why.reason, str(why), transaction.now)
+        naming.alarm(transaction.db, there.feed, entry, batch.trust.revoked)
 
     def _check_owner(self, transaction: WriteTransaction, found: Read) -> None:
         entry = found.entry
@@ -157,10 +178,9 @@ def _check_writer(batch: Batch, found: Read) -> None:
         raise Parked("unknown_writer", "it was rescued from an instance whose certificate is not here yet")
 
 
-def _check_same(db: peewee.Database, place: Place, found: Read) -> None:
-    """A dot names one write: two entries of one dot that differ are an alarm."""
-    if read(block_at(db, place.feed, place.seq)).original != found.original:
-        raise Parked("dot_used_twice", "its writer used one lamport for two writes; run `crow doctor` there")
+def _used_twice(entry: Entry) -> Parked:
+    writer = f"instance {entry.instance_id} gave its name to another write, too"
+    return Parked(naming.USED_TWICE, f"{writer}; revoke that machine if somebody else may have its keys")
 
 
 def park(db: peewee.Database, place: Place, reason: str, detail: str, now: int) -> None:

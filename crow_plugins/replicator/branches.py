@@ -11,12 +11,12 @@ import peewee
 
 from crow_hooks import Version
 from crow_plugins.feed import Batch
-from crow_plugins.replicator import revoking
+from crow_plugins.replicator import naming, revoking
 from crow_plugins.replicator.applying import Source, parked_anywhere, unpark
 from crow_plugins.replicator.branch_that_counts import is_whole
 from crow_plugins.replicator.entries import EntryIndex, Place
 from crow_plugins.replicator.entry import Read, Unreadable, read, rescued
-from crow_plugins.replicator.feed_storage import DatabaseStorage, freeze
+from crow_plugins.replicator.feed_storage import DatabaseStorage, block_at, freeze
 from crow_plugins.replicator.intake import Intake
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.store import WriteTransaction
@@ -52,14 +52,17 @@ def rescue(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: 
     """
     db = transaction.db
     may_append = own.may_sign and own.state(db).suspect is None
-    if not may_append or not is_whole(db, source.feed, intake.trust.revoked.get(source.instance_id)):
+    if not may_append or not _is_taken_in(db, intake, source):
         return 0
     index, kept, orphans = EntryIndex(db), list[Read](), _orphans(db, source.feed)
     parked = parked_anywhere(db) if orphans else set[bytes]()
     for version, block in orphans:
-        if block not in parked and not index.places(version):
+        places = index.places(version)
+        if block not in parked and not places:
             kept.append(read(block))
         db.execute_sql("DELETE FROM orphans WHERE writer = ? AND lamport = ?", (version.writer, version.lamport))
+        if places and block not in (read(block_at(db, place.feed, place.seq)).original for place in places):
+            naming.give_way(transaction, index, read(block).entry)
     if kept:
         blocks = [rescued(found.original, own.instance_id, transaction.now) for found in kept]
         first = own.append(db, blocks)
@@ -68,6 +71,13 @@ def rescue(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: 
         index.flush()
         intake.take_own(transaction, first.seq)
     return len(kept)
+
+
+def _is_taken_in(db: peewee.Database, intake: Intake, source: Source) -> bool:
+    """Whether a feed is here in full, and all of it was looked at: so every name that it has is known."""
+    if not is_whole(db, source.feed, intake.trust.revoked.get(source.instance_id)):
+        return False
+    return intake.cursor(db, source.instance_id).length >= DatabaseStorage(db, source.feed).contiguous()
 
 
 def read_again(db: peewee.Database, now: int) -> None:

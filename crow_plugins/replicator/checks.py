@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from crow_hooks import Check, Crow, CrowError, Finding
 from crow_plugins.replicator.feed_storage import all_feeds
+from crow_plugins.replicator.naming import MARK
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.replicator.rejections import quarantined
 from crow_plugins.wording import plural
@@ -63,11 +64,15 @@ def _parked(crow: Crow) -> Finding:
 def _peers(crow: Crow) -> Finding:
     with crow.read() as db:
         shut_out = sorted(quarantined(db))
-        frozen = [feed.instance_id for feed in all_feeds(db) if feed.frozen]
+        frozen = [feed.instance_id for feed in all_feeds(db) if feed.frozen and feed.frozen != MARK]
+        marked = [feed.instance_id for feed in all_feeds(db) if feed.frozen == MARK]
     if shut_out:
         remedy = "look after those machines, then let them in again: crow sync now INSTANCE"
         return Finding(False, f"peers that sent false entries are shut out: {', '.join(shut_out)}", remedy)
     if frozen:
         remedy = "run crow serve on those machines while this one is on: they mend it themselves"
         return Finding(False, f"two branches of one feed are known, of {', '.join(frozen)}", remedy)
+    if marked:
+        remedy = "the parked entries name the machine that gave it: revoke that one if somebody else may have its keys"
+        return Finding(False, f"one name stands for two writes in feeds of {', '.join(marked)}", remedy)
     return Finding(True, "no peer is shut out")

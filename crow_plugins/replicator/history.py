@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import peewee
 
 from crow_hooks import Conflict, Data, Entry, Version
 from crow_plugins.replicator.entries import EntryIndex
-from crow_plugins.replicator.entry import Unreadable, read
+from crow_plugins.replicator.entry import Read, Unreadable, read
 from crow_plugins.replicator.feed_storage import block_at
 
 
@@ -22,6 +22,22 @@ def entries_of(db: peewee.Database, table: str, row_id: str) -> list[Entry]:
             continue
         found[entry.version.lamport, entry.version.writer] = entry
     return [found[name] for name in sorted(found)]
+
+
+def standing(db: peewee.Database, index: EntryIndex, table: str, row_id: str) -> list[Entry]:
+    """What a row is made of: its entries in the feeds, and those that wait to be appended to ours, or to be rescued."""
+    waiting = db.execute_sql("SELECT entry FROM outbox UNION ALL SELECT entry FROM orphans").fetchall()
+    blocks = (block_at(db, place.feed, place.seq) for place in index.history(table, row_id))
+    entries = {found.entry.version: found.entry for found in readable([*(entry for (entry,) in waiting), *blocks])}
+    return [entry for entry in entries.values() if (entry.table, entry.row_id) == (table, row_id)]
+
+
+def readable(blocks: Iterable[bytes]) -> Iterator[Read]:
+    for block in blocks:
+        try:
+            yield read(block)
+        except Unreadable:
+            continue
 
 
 def ancestor(db: peewee.Database, conflict: Conflict) -> Data | None:

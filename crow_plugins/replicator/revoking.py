@@ -7,7 +7,7 @@ each row with an entry that counts no more is made anew from those that do, so a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import peewee
 
@@ -15,8 +15,10 @@ from crow_hooks import Entry, Version
 from crow_plugins.replicator.applying import unpark
 from crow_plugins.replicator.branch_that_counts import other_branches
 from crow_plugins.replicator.entries import EntryIndex, Place
-from crow_plugins.replicator.entry import Read, Unreadable, read
+from crow_plugins.replicator.entry import read
 from crow_plugins.replicator.feed_storage import HeldFeed, all_feeds, block_at, freeze
+from crow_plugins.replicator.history import readable, standing
+from crow_plugins.replicator.naming import forget_alarms
 from crow_plugins.replicator.trust import Trust
 from crow_plugins.store import WriteTransaction
 
@@ -38,8 +40,9 @@ def drop(transaction: WriteTransaction, own_id: str, trust: Trust, revoked: str)
             rows[row].append(entry.version)
     for (table, row_id), versions in rows.items():
         if transaction.shape(table) is not None:
-            transaction.rebuild(table, row_id, _entries(db, index, table, row_id), versions)
+            transaction.rebuild(table, row_id, standing(db, index, table, row_id), versions)
     _drop_parked(db, trust)
+    forget_alarms(db)
     for feed in all_feeds(db):
         if feed.instance_id == revoked:
             freeze(db, feed.number, None)  # it is decided which branch counts
@@ -70,22 +73,6 @@ def _places(db: peewee.Database, revoked: str, whose: dict[int, str]) -> Iterato
     return (Place(feed, seq) for feed, seq in rows)
 
 
-def _entries(db: peewee.Database, index: EntryIndex, table: str, row_id: str) -> list[Entry]:
-    """What still counts of a row; entries that only wait to be appended to our own feed count as well."""
-    blocks = [block_at(db, place.feed, place.seq) for place in index.history(table, row_id)]
-    waiting = db.execute_sql("SELECT entry FROM outbox UNION ALL SELECT entry FROM orphans").fetchall()
-    entries = {found.entry.version: found.entry for found in _readable([*blocks, *(entry for (entry,) in waiting)])}
-    return [entry for entry in entries.values() if (entry.table, entry.row_id) == (table, row_id)]
-
-
-def _readable(blocks: Iterable[bytes]) -> Iterator[Read]:
-    for block in blocks:
-        try:
-            yield read(block)
-        except Unreadable:
-            continue
-
-
 def _drop_orphans(db: peewee.Database, own_id: str, trust: Trust) -> list[Entry]:
     """Entries of a branch that was given up and that nobody may rescue any more; they may be in rows still."""
     dropped = []
@@ -107,8 +94,8 @@ def _drop_parked(db: peewee.Database, trust: Trust) -> None:
     for feed, seq, instance_id in rows:
         end = trust.revoked.get(instance_id)
         past = end is not None and (feed in other or seq >= end.feed.length)
-        readable = _readable([block_at(db, feed, seq)])
-        if past or any(not trust.counts(found, instance_id, seq, other_branch=past) for found in readable):
+        entries = readable([block_at(db, feed, seq)])
+        if past or any(not trust.counts(found, instance_id, seq, other_branch=past) for found in entries):
             unpark(db, Place(feed, seq))
 
 

@@ -18,7 +18,7 @@ from crow_plugins.replicator.applying import Outcome, Source
 from crow_plugins.replicator.branch_that_counts import is_whole
 from crow_plugins.replicator.branches import rescue
 from crow_plugins.replicator.entries import Place
-from crow_plugins.replicator.feed_storage import DatabaseStorage, find_feed, freeze
+from crow_plugins.replicator.feed_storage import DatabaseStorage, find_feed
 from crow_plugins.replicator.intake import BEFORE_ALL, Ahead, Intake
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.replicator.shelf import ChainFeed
@@ -129,8 +129,6 @@ class Uptake:
         self._rules = transaction.rules
         outcome = self._intake.take(transaction, source, careful=careful, ahead=ahead)
         rescued = rescue(transaction, self._own, self._intake, source)
-        if any(reason == "dot_used_twice" for _, reason in outcome.parked):
-            freeze(transaction.db, source.feed, "one name for two writes")
         transaction.after_commit(lambda: self._tell(source, outcome))
         return bool(rescued or outcome.applied or outcome.parked or outcome.uncounted)
 

@@ -260,7 +260,7 @@ class WriteTransaction:
         conflicts.forget(self.db, table, row_id, dropped, before.vector)
         if causality.current(after) is None:
             self.db.execute_sql(shape.delete, (row_id,))
-        self._show_current(shape, row_id, before, after)
+        self._show_current(shape, row_id, causality.EMPTY, after)  # what was shown may have had the same name
         if after.vector:
             self._keep(shape, row_id, before, after, _digest(shape, after), "superseded", "revocation")
         else:

@@ -46,7 +46,10 @@ def hear(instance: Instance, statement: Statement) -> None:
     instance.host.services.find("tests", DIRECTORY).hear(statement.signed, statement.revocation.instance_id)
 
 
-async def test_a_branch_that_the_revocation_does_not_name_gives_way_over_the_same_connection(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shown", [["and more", "and more of it"], []], ids=["longer", "shorter"])
+async def test_a_branch_that_the_revocation_does_not_name_gives_way_over_the_same_connection(
+    tmp_path: Path, shown: list[str]
+) -> None:
     async with gateways(tmp_path, "home", "laptop") as [home, laptop]:
         path = make_home(tmp_path, "thief", SEED)
         thief = open_instance(path)
@@ -61,14 +64,14 @@ async def test_a_branch_that_the_revocation_does_not_name_gives_way_over_the_sam
         await to_thread(thief.host.close)
         shutil.copytree(path, tmp_path / "twin")
         await show(path, home, "shown to home", "shown to home, too")
-        await show(tmp_path / "twin", laptop, "shown to the laptop", "and more", "and more of it")
+        await show(tmp_path / "twin", laptop, "shown to the laptop", *shown)
         await acquainted(home, laptop)
         frozen = "SELECT frozen FROM feeds WHERE frozen IS NOT NULL"
         await until(lambda: bool(rows(home, frozen)) and bool(rows(laptop, frozen)))
         statement = await to_thread(revoke, thief_id, home)
         for each in (laptop, home):
             await to_thread(hear, each, statement)
-        for each in (home, laptop):
+        for each in (home, laptop):  # both branches gave the same names to other writes
             await each.holds("before", "shown to home", "shown to home, too")
         await are_equal(home, laptop)
         assert await to_thread(rows, laptop, frozen) == []

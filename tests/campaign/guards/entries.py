@@ -28,9 +28,9 @@ REPLICATOR_APPLYING = [
         "tests/replicator/test_hostile_entries.py::test_a_name_that_swan_gave_is_not_taken_and_the_feed_that_tries_is_frozen",
         (
             "one name for two writes is an alarm",
-            never("read(block_at(db, place.feed, place.seq)).original != found.original"),
+            ("            if other.original == found.original:\n                continue\n", "            continue\n"),
         ),
-        ("every place of a name is looked at", ("for place in batch.index.places(entry.version):", "for place in ():")),
+        ("every place of a name is looked at", ("for there in batch.index.places(entry.version):", "for there in ():")),
     ),
     *guards(
         "crow_plugins.replicator.applying",
@@ -71,13 +71,46 @@ REPLICATOR_APPLYING = [
     ),
 ]
 
-REPLICATOR_UPTAKE = [
+REPLICATOR_NAMING = [
     *guards(
-        "crow_plugins.replicator.uptake",
+        "crow_plugins.replicator.naming",
         "tests/replicator/test_hostile_entries.py::test_a_name_that_swan_gave_is_not_taken_and_the_feed_that_tries_is_frozen",
+        ("a feed with one name for two writes is marked", never("entry.instance_id not in revoked")),
+    ),
+    *guards(
+        "crow_plugins.replicator.naming",
+        "tests/replicator/test_one_name_twice.py::test_what_the_writers_own_feed_says_stands_and_of_what_others_rescued_always_the_same",
+        ("the writer's own feed decides", ("if found.rescued_by is None else", "if False else")),
+        ("else the bytes decide", ("else (True, 0, found.original)", "else (True, 0, b'')")),
         (
-            "a feed with one name for two writes is frozen",
-            never('any(reason == "dot_used_twice" for _, reason in outcome.parked)'),
+            "what gives way is in no row",
+            ("        transaction.rebuild(entry.table, entry.row_id, entries, [entry.version])\n", "        pass\n"),
+        ),
+        (
+            "who is to blame is known after a revocation",
+            ("UPDATE feeds SET frozen = NULL WHERE", "SELECT 1 FROM feeds WHERE"),
+        ),
+    ),
+]
+
+REPLICATOR_BRANCHES = [
+    *guards(
+        "crow_plugins.replicator.branches",
+        "tests/replicator/test_one_name_twice.py::test_nothing_is_rescued_before_all_of_the_new_branch_is_applied",
+        (
+            "what is rescued stands nowhere, and that is known",
+            (
+                "    return intake.cursor(db, source.instance_id).length >= DatabaseStorage(db, source.feed).contiguous()",
+                "    return True",
+            ),
+        ),
+    ),
+    *guards(
+        "crow_plugins.replicator.branches",
+        "tests/replicator/test_one_name_twice.py::test_a_shorter_branch_with_the_names_of_the_one_that_counts_leaves_nothing_behind",
+        (
+            "an orphan whose name another write has is in no row",
+            ("            naming.give_way(transaction, index, read(block).entry)\n", "            pass\n"),
         ),
     ),
 ]
@@ -349,6 +382,17 @@ STORE_DOOR = [
     ),
     *guards(
         "crow_plugins.store.door",
+        "tests/replicator/test_one_name_twice.py::test_a_shorter_branch_with_the_names_of_the_one_that_counts_leaves_nothing_behind",
+        (
+            "a row that is made anew is shown anew",
+            (
+                "self._show_current(shape, row_id, causality.EMPTY, after)",
+                "self._show_current(shape, row_id, before, after)",
+            ),
+        ),
+    ),
+    *guards(
+        "crow_plugins.store.door",
         "tests/store/test_door.py::test_a_row_in_conflict_is_not_deleted_before_it_is_settled",
         (
             "a delete settles no conflict by the way",
@@ -457,7 +501,8 @@ STORE_ARRIVING = [
 
 MUTANTS = [
     *REPLICATOR_APPLYING,
-    *REPLICATOR_UPTAKE,
+    *REPLICATOR_NAMING,
+    *REPLICATOR_BRANCHES,
     *REPLICATOR_ENTRY,
     *STORE_SYNCED,
     *STORE_DOOR,
