@@ -28,8 +28,7 @@ class Posts(Rows[Post]):
             named = {**fields, "slug": _slug_of(transaction.db, fields)}
             row = POST.new(named, origin=self._crow.instance.id, now=transaction.now)
             row_id = str(uuid.uuid4())
-            insert(transaction, POST, row_id, row, by=by)
-            return get(transaction.db, POST, row_id)
+            return insert(transaction, POST, row_id, row, by=by)
 
     def update(self, row_id: str, fields: Data, *, by: str = "assistant") -> Post:
         """Change the named fields. Raises `Invalid`, also for a slug that another post shows."""

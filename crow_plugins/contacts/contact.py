@@ -100,9 +100,8 @@ def _listed(name: str, parts: Sequence[str], most: int, refuse: Callable[[Parts]
         refuse_long(name, json.dumps(kept, ensure_ascii=False, separators=(",", ":")), LIST_BYTES_MAX, None)
         return kept
 
-    def read(stored: object) -> tuple[Parts, ...]:
+    def read(items: object) -> tuple[Parts, ...]:
         """Another instance may have stored any JSON; what is no text of ours is not shown."""
-        items = json.loads(str(stored))
         shown = [_shown(parts, item) for item in items if isinstance(item, dict)] if isinstance(items, list) else []
         return tuple(each for each in shown if any(each.values()))
 

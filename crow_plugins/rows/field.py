@@ -21,18 +21,29 @@ TAG_MAX, TAGS_MAX = 64, 32
 Clean = Callable[[object], object]
 
 
+def as_it_is(value: object) -> object:
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A column that a person fills. `clean` takes what was given to what is stored, or raises `Invalid`."""
+    """A column that a person fills. `clean` takes what was given to what is stored, or raises `Invalid`.
+
+    `read` takes what a row has to what is shown of it.
+    """
 
     column: Column
     clean: Clean
     default: object = None
-    read: Callable[[object], object] = lambda stored: stored
+    read: Callable[[object], object] = as_it_is
 
     @property
     def name(self) -> str:
         return self.column.name
+
+    def unsaid(self) -> object:
+        """What it is when nobody says, as it is stored."""
+        return list(self.default) if isinstance(self.default, tuple) else self.default
 
 
 def text(
@@ -115,9 +126,8 @@ def tags() -> Field:
     return texts("tags", most=TAGS_MAX, characters_max=TAG_MAX)
 
 
-def _texts_of(stored: object) -> tuple[str, ...]:
+def _texts_of(value: object) -> tuple[str, ...]:
     """Another instance may have stored any JSON; what is no text is not shown."""
-    value = json.loads(str(stored))
     return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
 
 

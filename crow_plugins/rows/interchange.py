@@ -9,11 +9,11 @@ from __future__ import annotations
 import itertools
 import re
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
 from crow_hooks import Crow, CrowError, Data, Format, Invalid, Skipped, Transaction
-from crow_plugins.rows.keeping import find, insert
+from crow_plugins.rows.keeping import find_all
 from crow_plugins.rows.kind import Kind, Record
 
 BATCH = 1000  # rows a transaction: one sync of the disk for all of them
@@ -61,10 +61,7 @@ def take(crow: Crow, kind: Kind[Record], records: Iterable[Data | Skipped], dry_
         results: list[Skipped | None] = []
         try:
             with crow.transaction() as transaction:
-                results = [
-                    record if isinstance(record, Skipped) else _take_one(crow, kind, transaction, position, record)
-                    for position, record in batch
-                ]
+                results = _take_all(crow, kind, transaction, batch)
                 if dry_run:
                     raise _DryRun
         except _DryRun:
@@ -79,23 +76,41 @@ def exported_name(kind: Kind[Record], field: str) -> str:
 
 def _record_of(kind: Kind[Record], record: Record) -> dict[str, object]:
     values = asdict(record)  # type: ignore[call-overload]  # a kind's record is a dataclass
-    return {
-        exported_name(kind, name): list(values[name]) if isinstance(values[name], tuple) else values[name]
-        for name in kind.columns
-        if name != "lamport_ts"
-    }
+    return {exported_name(kind, name): _plain(values[name]) for name in kind.columns if name != "lamport_ts"}
 
 
-def _take_one(crow: Crow, kind: Kind[Record], transaction: Transaction, position: int, record: Data) -> Skipped | None:
+def _take_all(
+    crow: Crow, kind: Kind[Record], transaction: Transaction, batch: Sequence[tuple[int, Data | Skipped]]
+) -> list[Skipped | None]:
+    """What became of each; those that are new are written together."""
+    rows = [_row_or_not(crow, kind, transaction.now, position, record) for position, record in batch]
+    here = find_all(transaction.db, kind, [row[0] for row in rows if not isinstance(row, Skipped)])
+    known: dict[str, Data] = {row_id: _said(kind, record) for row_id, record in here.items()}
+    fresh: dict[str, Data] = {}
+    results: list[Skipped | None] = []
+    for (position, _), found in zip(batch, rows, strict=True):
+        if isinstance(found, Skipped):
+            results.append(found)
+            continue
+        row_id, row = found
+        if row_id in known:
+            results.append(_difference(kind, position, row_id, known[row_id], row))
+            continue
+        known[row_id] = fresh[row_id] = row
+        results.append(None)
+    transaction.insert(kind.changes[0], kind.table, fresh, by="import")
+    return results
+
+
+def _row_or_not(
+    crow: Crow, kind: Kind[Record], now: int, position: int, record: Data | Skipped
+) -> tuple[str, dict[str, object]] | Skipped:
+    if isinstance(record, Skipped):
+        return record
     try:
-        row_id, row = _row(crow, kind, record, transaction.now)
-        here = find(transaction.db, kind, row_id)
-        if here is not None:
-            return _difference(kind, position, here, row)
+        return _row(crow, kind, record, now)
     except CrowError as error:
         return Skipped(position, str(error))
-    insert(transaction, kind, row_id, row, by="import")
-    return None
 
 
 def _row(crow: Crow, kind: Kind[Record], record: Data, now: int) -> tuple[str, dict[str, object]]:
@@ -105,7 +120,7 @@ def _row(crow: Crow, kind: Kind[Record], record: Data, now: int) -> tuple[str, d
     for name in KEPT:
         if record.get(name) is not None:
             row[name] = _kept(name, record[name])
-    row_id = record.get("id", str(uuid.uuid4()))
+    row_id = record["id"] if "id" in record else str(uuid.uuid4())
     if not isinstance(row_id, str) or not UUID.fullmatch(row_id):
         raise Invalid("id is not a UUID; leave it out to have one made")
     return row_id, row
@@ -121,12 +136,15 @@ def _kept(name: str, value: object) -> object:
     raise Invalid(f"{name} is not a time in unix seconds; leave it out")
 
 
-def _difference(kind: Kind[Record], position: int, here: Record, row: Data) -> Skipped:
-    values = _record_of(kind, here)
-    same = all(values[exported_name(kind, name)] == _plain(row[name]) for name in kind.names)
-    if same:
+def _difference(kind: Kind[Record], position: int, row_id: str, here: Data, row: Data) -> Skipped:
+    if all(here[name] == row[name] for name in kind.names):
         return Skipped(position, "is here already", here=True)
-    return Skipped(position, f"{kind.name} {here.id} is here with other content; change it or give it a new id")
+    return Skipped(position, f"{kind.name} {row_id} is here with other content; change it or give it a new id")
+
+
+def _said(kind: Kind[Record], record: Record) -> Data:
+    """What a person said of a row."""
+    return {name: _plain(getattr(record, name)) for name in kind.names}
 
 
 def _plain(value: object) -> object:

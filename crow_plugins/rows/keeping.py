@@ -6,6 +6,7 @@ table declares, which is what other instances will hold us to.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Sequence
 from typing import Generic
@@ -30,8 +31,7 @@ class Rows(Generic[Record]):
         with self._crow.transaction() as transaction:
             row_id = str(uuid.uuid4())
             row = self._kind.new(fields, origin=self._crow.instance.id, now=transaction.now)
-            insert(transaction, self._kind, row_id, row, by=by)
-            return get(transaction.db, self._kind, row_id)
+            return insert(transaction, self._kind, row_id, row, by=by)
 
     def get(self, row_id: str) -> Record:
         """Raises `NotFound`."""
@@ -62,8 +62,7 @@ class Rows(Generic[Record]):
             image = transaction.last_image(self._kind.table, row_id)
             if image is None:
                 raise NotFound(f"no deleted {name} {shown(row_id)} is kept; what is here needs no restoring")
-            insert(transaction, self._kind, row_id, image, by=by)
-            return get(transaction.db, self._kind, row_id)
+            return insert(transaction, self._kind, row_id, image, by=by)
 
     def list(self, conditions: Sequence[Condition], *, limit: int, cursor: str | None) -> Page[Record]:
         """Newest change first."""
@@ -84,14 +83,19 @@ def find(db: Database, kind: Kind[Record], row_id: str) -> Record | None:
     return None if row is None else kind.read(row)
 
 
-def insert(transaction: Transaction, kind: Kind[Record], row_id: str, row: Data, *, by: str = "assistant") -> None:
-    """Write a new row of all travelling columns."""
-    names = [column.name for column in kind.synced.columns]
-    transaction.db.execute_sql(
-        f"INSERT INTO {kind.table} (id, {', '.join(names)}) VALUES (?{', ?' * len(names)})",
-        (row_id, *encoded({name: row[name] for name in names})),
-    )
-    transaction.record(kind.changes[0], kind.table, row_id, by=by)
+def find_all(db: Database, kind: Kind[Record], row_ids: Sequence[str]) -> dict[str, Record]:
+    """Those that are here, by id."""
+    rows = db.execute_sql(
+        f"SELECT {', '.join(kind.columns)} FROM {kind.table} WHERE id IN (SELECT value FROM json_each(?))",
+        (json.dumps(row_ids),),
+    ).fetchall()
+    return {record.id: record for record in map(kind.read, rows)}
+
+
+def insert(transaction: Transaction, kind: Kind[Record], row_id: str, row: Data, *, by: str = "assistant") -> Record:
+    """Write a new row of all travelling columns; returns it."""
+    [change] = transaction.insert(kind.changes[0], kind.table, {row_id: row}, by=by)
+    return kind.written(change)
 
 
 def change(transaction: Transaction, kind: Kind[Record], row_id: str, cleaned: Data, *, by: str = "assistant") -> None:

@@ -6,13 +6,14 @@ place in logical time. The table behind it has `id`, the fields, and these four 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, Protocol, TypeVar
 
-from crow_hooks import Column, Data, Invalid, SyncedTable
-from crow_plugins.rows.field import REQUIRED, Field
+from crow_hooks import Change, Column, Data, Invalid, SyncedTable
+from crow_plugins.rows.field import REQUIRED, Field, as_it_is
 
 PROVENANCE = ("origin_instance", "created_at", "updated_at", "lamport_ts")
 
@@ -71,11 +72,29 @@ class Kind(Generic[Record]):
         return SyncedTable(self.table, columns, tuple(dict.fromkeys(self.changes)))
 
     def read(self, row: Sequence[object]) -> Record:
-        """A row of `columns` as a value."""
+        """A row of `columns`, as it is stored, as a value."""
         values = dict(zip(self.columns, row, strict=True))
-        for field in self.fields:
+        for name in self._json:
+            values[name] = json.loads(str(values[name]))
+        return self._shown(values)
+
+    def written(self, change: Change) -> Record:
+        """The row that was just written, as a value: the same as if it were read again."""
+        return self._shown({"id": change.row_id, **change.data, "lamport_ts": change.version.lamport})
+
+    def _shown(self, values: dict[str, object]) -> Record:
+        for field in self._read_otherwise:
             values[field.name] = field.read(values[field.name])
         return self.record(**values)
+
+    @cached_property
+    def _json(self) -> tuple[str, ...]:
+        return tuple(field.name for field in self.fields if field.column.kind == "json")
+
+    @cached_property
+    def _read_otherwise(self) -> tuple[Field, ...]:
+        """The fields that are shown as something else than they are stored as."""
+        return tuple(field for field in self.fields if field.read is not as_it_is)
 
     def given(self, arguments: Data) -> dict[str, object]:
         """The fields among a tool's arguments (its `locals()`) that somebody said something for."""
@@ -94,5 +113,5 @@ class Kind(Generic[Record]):
         for field in self.fields:
             if field.default is REQUIRED and field.name not in cleaned:
                 raise Invalid(f"a {self.name} needs {field.name}; give it")
-        row = {field.name: cleaned.get(field.name, field.default) for field in self.fields}
+        row = {field.name: cleaned[field.name] if field.name in cleaned else field.unsaid() for field in self.fields}
         return {**row, "origin_instance": origin, "created_at": now, "updated_at": now}

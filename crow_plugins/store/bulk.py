@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import peewee
 
 ROWS_A_STATEMENT = 64  # of a dozen columns: far below what SQLite binds, and short enough to be kept prepared
 
 
-def insert(db: peewee.Database, into: str, rows: Sequence[Sequence[object]], otherwise: str) -> None:
+def insert(db: peewee.Database, into: str, rows: Sequence[Sequence[object]], otherwise: str = "") -> None:
     """Run `into` VALUES rows `otherwise`; all rows are of the same width."""
     whole = len(rows) - len(rows) % ROWS_A_STATEMENT
     for start in range(0, whole, ROWS_A_STATEMENT):
@@ -19,6 +20,11 @@ def insert(db: peewee.Database, into: str, rows: Sequence[Sequence[object]], oth
 
 
 def _insert(db: peewee.Database, into: str, rows: Sequence[Sequence[object]], otherwise: str) -> None:
-    row = f"({', '.join('?' * len(rows[0]))})"
     values = [value for each in rows for value in each]
-    db.execute_sql(f"{into} VALUES {', '.join([row] * len(rows))} {otherwise}", values)
+    db.execute_sql(_statement(into, len(rows), len(rows[0]), otherwise), values)
+
+
+@lru_cache(maxsize=256)
+def _statement(into: str, rows: int, columns: int, otherwise: str) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return f"{into} VALUES {', '.join([row] * rows)} {otherwise}"

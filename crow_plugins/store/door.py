@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import peewee
 
@@ -124,6 +124,16 @@ class Door:
         return shape
 
 
+class Added(NamedTuple):
+    """A row that is written for the first time, or again after a delete, and what is known of it before and after."""
+
+    row_id: str
+    image: Data
+    before: RowState
+    after: RowState
+    arrival: Arrival
+
+
 class WriteTransaction:
     """One open write transaction; see `crow_hooks.Transaction` for what plugins may rely on."""
 
@@ -152,6 +162,10 @@ class WriteTransaction:
     ) -> Change | None:
         with self._all_or_nothing():
             return self._record(type, table, row_id, frozenset(resolves), "merge", by)
+
+    def insert(self, type: str, table: str, rows: Mapping[str, Data], *, by: str = "assistant") -> list[Change]:
+        with self._all_or_nothing():
+            return self._insert(type, table, rows, by)
 
     def settle(self, conflict: Conflict, resolution: Resolution, *, by: str) -> Change | None:
         """Write how a conflict was settled; it covers the two versions and leaves any other open.
@@ -215,6 +229,33 @@ class WriteTransaction:
         state, arrival = causality.write(known, dot, deleted=False, data=image, bookkeeping=shape.bookkeeping)
         self._keep(shape, row_id, known, state, shape.digest(image), "superseded", by)
         return self._written(type, shape, row_id, arrival, by)
+
+    def _insert(self, type: str, table: str, rows: Mapping[str, Data], by: str) -> list[Change]:
+        """Nothing is read back: what is stored is what was given, once it fits."""
+        shape = self._door.shape(type, table)
+        known = versions.load_all(self.db, [(table, row_id) for row_id in rows])
+        added = [
+            self._added(shape, row_id, known.get((table, row_id), versions.UNKNOWN).state, data)
+            for row_id, data in rows.items()
+        ]
+        shape.insert_all(self.db, [(row.row_id, row.arrival.dot.lamport, row.image) for row in added])
+        versions.save_all(self.db, [(table, row.row_id, row.after, shape.digest(row.image)) for row in added])
+        for row in added:
+            self._reconcile(shape, row.row_id, row.before, row.after, "superseded", by)
+        return [self._written(type, shape, row.row_id, row.arrival, by) for row in added]
+
+    def _added(self, shape: Shape, row_id: str, known: RowState, data: Data) -> Added:
+        shown = causality.current(known)
+        if shown is not None and not shown.deleted:
+            raise Invalid(f"row {row_id} is in {shape.table.name} already; update it, or take another id")
+        shape.check(row_id, data)
+        image = shape.stored(data)
+        if known.live:
+            image |= dict.fromkeys(shape.bookkeeping, self.now)
+        state, arrival = causality.write(
+            known, self.clock.tick(), deleted=False, data=image, bookkeeping=shape.bookkeeping
+        )
+        return Added(row_id, image, known, state, arrival)
 
     def _written(self, type: str, shape: Shape, row_id: str, arrival: Arrival, by: str) -> Change:
         change = _change(type, shape.table.name, row_id, arrival, self.now, by)

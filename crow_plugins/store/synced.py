@@ -100,6 +100,14 @@ class Shape:
         columns = self.columns.items()
         return {name: _decoded(column, value) for (name, column), value in zip(columns, rows[0], strict=True)}
 
+    def stored(self, data: Data) -> dict[str, object]:
+        """Data that fits, as it would be read back."""
+        return {name: _stored(column, data[name]) for name, column in self.columns.items()}
+
+    def insert_all(self, db: peewee.Database, rows: Iterable[tuple[str, int, Data]]) -> None:
+        """Write rows that are not there, given by id, lamport and data."""
+        bulk.insert(db, self.insert, [self._values(*row) for row in rows])
+
     def write(self, db: peewee.Database, row_id: str, lamport: int, data: Data) -> None:
         """Make the row equal to `data`; columns that do not travel keep their values."""
         self.write_all(db, [(row_id, lamport, data)])
@@ -159,6 +167,10 @@ def _decoded(column: Column, value: object) -> object:
     if value is not None and column.kind == "boolean":
         return bool(value)
     return value
+
+
+def _stored(column: Column, value: object) -> object:
+    return float(value) if column.kind == "real" and isinstance(value, int) else value
 
 
 def _encoded(column: Column, value: object) -> object:

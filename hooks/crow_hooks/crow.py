@@ -5,7 +5,7 @@ Ten names. A plugin that needs more looks up a service of another plugin.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -42,6 +42,14 @@ class Transaction(Protocol):
         versions that the writer saw and means to overwrite. A bookkeeping column is stamped with `now`, except by
         a row's first write. Raises `Invalid` when the row breaks its
         `SyncedTable`, `NotFound` when it is not there.
+        """
+
+    def insert(self, type: str, table: str, rows: Mapping[str, Data], *, by: str = "assistant") -> list[Change]:
+        """Write new rows of a synced table, given by id with all their columns, and record each of them.
+
+        The same as writing each and `record`, in fewer statements: all are written before `on_local_write` is told of
+        the first. A row that was deleted is there again. Raises `Invalid` when a row breaks its `SyncedTable`, or is
+        there already.
         """
 
     def last_image(self, table: str, row_id: str) -> Data | None:

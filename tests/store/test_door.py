@@ -49,6 +49,58 @@ def test_a_write_carries_its_version_and_the_full_row(world: World) -> None:
     assert world.rows("SELECT lamport_ts FROM things") == [(1,)]
 
 
+THING: dict[str, object] = {"text": "tax notes", "size": None, "tags": ["tax"], "updated_at": 7}
+
+
+def test_rows_that_are_inserted_are_written_and_told_of_like_any_other(world: World, other: World) -> None:
+    ids = [ROW, ROW.replace("a", "b")]
+    with world.store.transaction() as transaction:
+        changes = transaction.insert("thing_insert", "things", dict.fromkeys(ids, THING), by="import")
+    assert world.listener.changes == changes
+    assert [(change.row_id, change.version.lamport, change.by) for change in changes] == [
+        (ids[0], 1, "import"),
+        (ids[1], 2, "import"),
+    ]
+    stored = "tax notes", None, '["tax"]', 7
+    assert world.rows("SELECT id, lamport_ts, text, size, tags, updated_at FROM things ORDER BY id") == [
+        (ids[0], 1, *stored),
+        (ids[1], 2, *stored),
+    ]
+    with other.store.transaction() as transaction:  # row by row, with the row read back
+        for row_id in ids:
+            transaction.db.execute_sql(
+                "INSERT INTO things (id, text, tags, updated_at) VALUES (?, ?, ?, ?)",
+                (row_id, "tax notes", '["tax"]', 7),
+            )
+            transaction.record("thing_insert", "things", row_id, by="import")
+    told = [[(each.data, each.vv, each.open, each.by) for each in one.listener.changes] for one in (world, other)]
+    kept = [one.rows("SELECT row_id, digest FROM row_versions ORDER BY row_id") for one in (world, other)]
+    assert told[0] == told[1]
+    assert kept[0] == kept[1]
+
+
+def test_a_deleted_row_that_is_inserted_again_follows_its_delete(world: World) -> None:
+    world.write("before")
+    world.delete()
+    with world.store.transaction() as transaction:
+        [change] = transaction.insert("thing_insert", "things", {ROW: THING})
+    assert (change.vv, change.open, change.data["updated_at"]) == ({change.version.writer: 2}, (), NOW)
+    assert world.rows("SELECT text, lamport_ts, updated_at FROM things") == [("tax notes", 3, NOW)]
+
+
+def test_rows_that_are_inserted_fit_are_new_and_come_all_or_none(world: World) -> None:
+    def refused(match: str, rows: dict[str, dict[str, object]]) -> None:
+        with pytest.raises(Invalid, match=match), world.store.transaction() as transaction:
+            transaction.insert("thing_insert", "things", rows)
+
+    refused("longer than 1000 bytes", {ROW: THING, "another": {**THING, "text": "x" * 1001}})
+    refused("exactly the columns", {ROW: {"text": "tax notes"}})
+    assert (world.text(), world.rows("SELECT * FROM row_versions")) == (None, [])
+    world.write("mine")
+    refused("is in things already", {ROW: THING})
+    assert (world.text(), world.lamport()) == ("mine", 1)
+
+
 def test_lamports_grow_by_one_a_write(world: World) -> None:
     lamports = [change.version.lamport for text in "abc" if (change := world.write(text))]
     assert lamports == [1, 2, 3]

@@ -347,6 +347,12 @@ STORE_DOOR = [
     ),
     *guards(
         "crow_plugins.store.door",
+        "tests/store/test_door.py::test_rows_that_are_inserted_fit_are_new_and_come_all_or_none",
+        ("an inserted row fits", ("        shape.check(row_id, data)\n", "")),
+        ("an inserted row is new", never("shown is not None and not shown.deleted")),
+    ),
+    *guards(
+        "crow_plugins.store.door",
         "tests/store/test_door.py::test_a_row_that_is_written_twice_in_one_transaction_fits_each_time_and_carries_the_later_version",
         (
             "a row that is written again fits",
