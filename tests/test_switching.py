@@ -22,7 +22,7 @@ from tests.gateway_process import Gateway, crow, running_gateway
 from tests.test_stdio import stdio
 
 pytestmark = pytest.mark.anyio
-TOLD_SECONDS_MAX = 10  # a bound for a loaded machine; what is promised is a second
+TOLD_SECONDS_MAX = 60  # a bound for a loaded machine; what is promised is a second
 
 
 class Ear(MessageHandler):

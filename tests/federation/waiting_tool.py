@@ -32,7 +32,7 @@ class WaitingTool:
             self._let.release()
 
     async def until(self, *, came: int = 0, cancelled: int = 0) -> None:
-        async with asyncio.timeout(20), self._changed:
+        async with asyncio.timeout(60), self._changed:
             await self._changed.wait_for(lambda: self.came >= came and self.cancelled >= cancelled)
 
     async def _run(self, context: Context, steps: int = 0) -> str:

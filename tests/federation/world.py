@@ -130,7 +130,7 @@ class House:
 
     async def rows(self, count: int = 1) -> list[tuple[str, str, str, str]]:
         """Direction, tool, decision and status of what was recorded, oldest first, once there are so many."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             await asyncio.to_thread(self.audit.flush)
             rows = await asyncio.to_thread(self.audit.rows)

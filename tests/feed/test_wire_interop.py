@@ -22,7 +22,7 @@ from crow_plugins.identity.keys import KeyPair
 
 INTEROP = Path(__file__).parent.parent / "interop"
 NODE = shutil.which("node")
-SECONDS_MAX = 20
+SECONDS_MAX = 60
 OURS = KeyPair(b"\1" * 32)
 
 pytestmark = pytest.mark.skipif(

@@ -13,7 +13,7 @@ QUIET = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-TIMEOUT_MS = 30_000
+TIMEOUT_MS = 60_000
 NARROW = {"viewport": {"width": 360, "height": 740}}
 
 

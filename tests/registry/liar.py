@@ -143,6 +143,6 @@ def _in_base64(key: bytes) -> Iterator[bytes]:
 
 
 async def until_heard(liar: Liar, path: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while path not in liar.paths:  # noqa: ASYNC110  # what is at the address tells no event
             await asyncio.sleep(0.01)

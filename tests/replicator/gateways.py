@@ -35,7 +35,7 @@ module = "crow_plugins.replicator"
 enabled = true
 requires = ["registry"]
 """
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0  # for a loaded machine; what is waited for comes in a moment
 
 
 @dataclass

@@ -240,7 +240,7 @@ async def left(grackle: Instance, swan: Instance, heron: Instance) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linking, "SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr(linking, "SILENCE_SECONDS", 2.0)
     monkeypatch.setattr(linking, "KEEP_ALIVE_SECONDS", 0.1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from asyncio import to_thread
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, closing
@@ -12,6 +13,7 @@ import pytest
 
 from crow_hooks import Resolution
 from crow_plugins.outbound.urls import DEFAULT_ZONES, parse
+from crow_plugins.replicator import mending
 from crow_plugins.replicator.conflicts import Conflicts, OpenSides
 from crow_plugins.replicator.transport import dial
 from crow_plugins.store.backup import back_up, restore
@@ -119,7 +121,7 @@ async def test_a_conflict_of_two_machines_is_settled_once_for_both(make: Callabl
 
 
 async def test_a_database_put_back_takes_its_own_feed_from_the_peer_and_goes_on(
-    make: Callable[[str], Instance], tmp_path: Path
+    make: Callable[[str], Instance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grackle, swan = make("grackle"), make("swan")
     async with serving(swan):
@@ -134,11 +136,14 @@ async def test_a_database_put_back_takes_its_own_feed_from_the_peer_and_goes_on(
         await to_thread(restore, grackle.home / "crow.db", tmp_path / "saved.db", tmp_path / "aside.db")
         again = make("grackle")
         assert await to_thread(again.contents) == ["before"]
+        for waited in ("SETTLE_SECONDS", "GRACE_SECONDS"):  # until it was seen that it waits
+            monkeypatch.setattr(mending, waited, math.inf)
         await acquainted(again, swan)
         async with serving(again):
-            assert await to_thread(again.sync.suspect) is not None
             await again.remember("meanwhile")
             await again.holds("before", "after", "meanwhile")
+            assert await to_thread(again.sync.suspect) is not None
+            monkeypatch.undo()
             await until(lambda: again.sync.suspect() is None)
             await swan.holds("before", "after", "meanwhile")
             await again.remember("and on")
