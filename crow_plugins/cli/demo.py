@@ -46,7 +46,9 @@ def demo(
             nest = grackle.typed("nest", "login")["url"]
             act("See for yourself")
             tell(f"The Nest of {grackle.name}, for one browser: {nest}")
-            if not once and sys.stdin.isatty():
+            if once or not sys.stdin.isatty():
+                tell("It ends here; in a terminal and without --once, all three would run until you press Ctrl-C.")
+            else:
                 tell("All three run until you press Ctrl-C; then nothing of them is left.")
                 status.stop()
                 Event().wait()

@@ -86,7 +86,8 @@ def new(
     folder = write(name, into.absolute())
     terminal.answer(
         {"folder": str(folder)},
-        f"{folder} is a plugin. Try it: cd {folder} && python -m pytest tests; its README.md says how to install it.",
+        f"{folder} is a plugin; its README.md says what is where, and how to switch it on. To run its tests:\n"
+        f"cd {folder} && pip install --editable . pytest && python -m pytest tests",
     )
 
 

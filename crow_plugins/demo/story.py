@@ -106,9 +106,11 @@ async def _settle(
 
 async def _ask(heron: Machine, tell: Tell) -> dict[str, Any]:
     found = await heron.call("crow_federated_search", query="tea")
+    tell(f"{heron.name} asks: tea")
     for each in found["instances"]:
-        tell(f"{each['name']}: {each['status']}")
-    tell(f"{len(found['items'])} found, each named with the machine it came from")
+        tell(f"{each['name']} is asked: {each['status']}")
+    for hit in found["items"]:
+        tell(f"Found: {hit['title']}, which {' and '.join(hit['held_by'])} have")
     return found
 
 

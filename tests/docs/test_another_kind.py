@@ -20,7 +20,7 @@ from crow_plugins.host import Host
 from tests.replicator.gateways import Instance, acquainted, make_home, open_instance, serving, until
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "another-kind.md"
-FILE = re.compile(r"<!-- file: (?P<name>\S+) -->\n```\w+\n(?P<text>.*?)```", re.DOTALL)
+FILE = re.compile(r"\*\*`(?P<name>\S+)`\*\*\n```\w+\n(?P<text>.*?)```", re.DOTALL)
 SEED = b"\7" * 32
 LINES_MAX = 80
 

@@ -25,7 +25,7 @@ from crow_plugins.host import Host
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "writing-a-plugin.md"
 PACKAGE = "crow_reading_list"
-BLOCK = re.compile(r"(?:<!-- file: (?P<file>\S+) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
+BLOCK = re.compile(r"(?:\*\*`(?P<file>\S+)`\*\*\n)?```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
 INSTALL = "pip install --editable ."
 
 
@@ -48,6 +48,8 @@ class Author:
     def type(self, command: str) -> str:
         if command == INSTALL:
             return self.install()
+        if command == "pip install pytest":
+            return ""  # it is what runs this
         environment = {
             **os.environ,
             "HOME": str(self.home_directory),
