@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.demo_data import write
 from bench.figures import Figure, at_least, measured
-from bench.machines import CROW
+from bench.machines import CROW, ENVIRONMENT
 from bench.size import Size
 from bench.world import installation
 
@@ -35,5 +35,5 @@ def imported(home: Path, most: int) -> tuple[int, float]:
         out.writelines(islice(lines, most))
     began = time.perf_counter()
     command = [*CROW, "import", str(chosen), "--home", str(home), "--json"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=ENVIRONMENT)
     return int(json.loads(done.stdout)["imported"]), time.perf_counter() - began

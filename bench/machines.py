@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import apsw
 from crow_plugins.keyring import Keyring
 
 CROW = (sys.executable, "-m", "crow_plugins")
+# What pip installs is compiled; in a checkout the first run compiles it, unless the environment forbids to keep that.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 SEED = b"\x11" * 32  # the same for all: they are one person's
 STOP_SECONDS_MAX = 60.0
 
@@ -37,7 +40,7 @@ class Machine:
 
     def crow(self, *arguments: str) -> str:
         command = [*CROW, *arguments, "--home", str(self.home)]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=ENVIRONMENT).stdout
 
     def token(self) -> str:
         """For an assistant of this machine."""
@@ -48,7 +51,7 @@ class Machine:
         """Serve until the block ends; it begins when the gateway answers."""
         command = [*CROW, "serve", "--home", str(self.home), "--port", str(self._port), "--json"]
         quiet = subprocess.DEVNULL
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=quiet, text=True) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=quiet, text=True, env=ENVIRONMENT) as process:
             self.process = process
             assert process.stdout is not None
             if not process.stdout.readline():

@@ -33,6 +33,7 @@ from crow_plugins.logs import kept
 from crow_plugins.running import ADDRESS_NAMES, announced
 from crow_plugins.running import Running as Running
 from crow_plugins.running import running_gateway as running_gateway
+from crow_plugins.uncollected import uncollected
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -105,7 +106,8 @@ def serve(
     with only_gateway(host.home), _listening(address, port) as listener, kept(host.home.gateway_log):
         plugins = tuple(plugin.name for plugin in host.manifest.plugins)
         running = Running(os.getpid(), address, listener.getsockname()[1], plugins)
-        app = application(host, [address, *names], any_address=not is_loopback(address))
+        with uncollected():
+            app = application(host, [address, *names], any_address=not is_loopback(address))
 
         def announce() -> None:
             gc.freeze()  # all that stays for good: no collection walks through it again
@@ -186,6 +188,8 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._withdraw()  # before the plugins stop, who may keep elsewhere where it answers
         await super().shutdown(sockets)
+        if not self.lifespan.shutdown_event.is_set():  # uvicorn passes the plugins over when it is asked twice
+            await self.lifespan.shutdown()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -199,7 +203,9 @@ class Server(uvicorn.Server):
                     await self._told.wait()
 
     def stop(self) -> None:
-        self.force_exit = self.should_exit  # asked twice: do not wait any longer
+        if self.should_exit and not self.force_exit:
+            log.warning("told again to stop: what is still open is cut, and the plugins end what they have begun")
+            self.force_exit = True
         self.should_exit = True
         self._told.set()
 

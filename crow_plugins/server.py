@@ -41,6 +41,7 @@ from crow_plugins.assistants import CLAIM, AssistantTokens
 from crow_plugins.dispatch import BadPlugin
 from crow_plugins.host_tools import host_tools
 from crow_plugins.list_changes import ListChanges
+from crow_plugins.session_state import load_when_kept
 
 if TYPE_CHECKING:
     from crow_plugins.host import Host
@@ -68,6 +69,7 @@ def build_server(host: Host) -> FastMCP:
         mask_error_details=True,
     )
     server.add_middleware(OneSentence())
+    load_when_kept(server)
     host.list_changes.append(ListChanges(server))
     _mount_parts(server, host)
     _add_routes(server, host)
@@ -80,6 +82,7 @@ def _mount_parts(server: FastMCP, host: Host) -> None:
     providers: dict[str, Provider] = {}
     for owner, part in parts:
         await_in_thread(answer_errors(part))
+        load_when_kept(part)
         taken, provider = _take_names(tools, owner, part), FastMCPProvider(part)
         providers |= dict.fromkeys(taken, provider)
         if part.providers == [part.local_provider]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -168,19 +172,55 @@ def test_a_port_that_is_none_is_one_sentence(make_home: Callable[[str], Path], p
     assert refused.stderr.count("\n") == 1
 
 
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        os.sched_yield()
+
+
+@contextmanager
+def stream_open(gateway: Gateway) -> Iterator[None]:
+    headers = {**HEADERS, "Authorization": f"Bearer {gateway.token}"}
+    start = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    with httpx2.Client(base_url=gateway.base_url, headers=headers) as web:
+        begun = web.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": start})
+        session = {"Mcp-Session-Id": begun.headers["mcp-session-id"]}
+        with web.stream("GET", "/mcp", headers=session) as stream:
+            assert stream.status_code == 200
+            yield
+
+
 def test_sigterm_stops_it_cleanly_even_with_a_stream_open(make_home: Callable[[str], Path]) -> None:
     home = make_home("stopping")
     with running_gateway(home) as gateway:
         assert json.loads((home / "gateway.json").read_text())["pid"] == gateway.process.pid
-        headers = {**HEADERS, "Authorization": f"Bearer {gateway.token}"}
-        start = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
-        with httpx2.Client(base_url=gateway.base_url, headers=headers) as web:
-            begun = web.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": start})
-            session = {"Mcp-Session-Id": begun.headers["mcp-session-id"]}
-            with web.stream("GET", "/mcp", headers=session) as stream:
-                assert stream.status_code == 200
-                assert gateway.stop() == 0
+        with stream_open(gateway):
+            assert gateway.stop() == 0
     assert not (home / "gateway.json").exists()
+
+
+def test_told_twice_to_stop_it_cuts_a_stream_and_waits_for_the_plugins(
+    make_home: Callable[[str], Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    home = make_home("hurried")
+
+    def own_url() -> str | None:
+        listed = json.loads((home / "instances.json").read_text())
+        url: str | None = next(each["gateway_url"] for each in listed if "self" in each)
+        return url
+
+    with running_gateway(home) as gateway:
+        until(lambda: own_url() == gateway.base_url)
+        with stream_open(gateway):
+            gateway.process.send_signal(signal.SIGTERM)
+            until(lambda: not (home / "gateway.json").exists())  # it has begun to stop
+            assert gateway.stop() == 0
+    said = capfd.readouterr().err + (home / "logs" / "gateway.log").read_text()
+    assert "Traceback" not in said
+    assert "ERROR" not in said
+    assert (home / "logs" / "gateway.log").read_text().count("told again to stop") == 1
+    assert own_url() is None  # the registry noted that there is no gateway any more
 
 
 def test_a_gateway_that_was_killed_does_not_keep_the_next_one_out(make_home: Callable[[str], Path]) -> None:

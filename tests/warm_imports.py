@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from crow_plugins import cli, gateway, jobs, manifest, server, switching
+from crow_plugins import gateway, jobs, manifest, server, switching
+from crow_plugins.cli import app
 
-IMPORTED = (cli, gateway, jobs, server, switching)
+IMPORTED = (app, gateway, jobs, server, switching)
 
 for plugin in manifest.load([]).plugins:
     manifest.import_plugin(plugin)

@@ -10,12 +10,11 @@ import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader
-from markupsafe import escape
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -24,6 +23,9 @@ from crow_hooks import Crow
 from crow_plugins.blog.rendering import in_xml
 from crow_plugins.blog.settings import BlogSettings
 from crow_plugins.blog.shelf import Shelf
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 ROOT = "/blog"
 HERE = Path(__file__).parent
@@ -59,14 +61,21 @@ class Pages:
     def __init__(self, shelf: Shelf, settings: BlogSettings) -> None:
         self._shelf, self._settings = shelf, settings
         self._style = (HERE / "static" / "blog.css").read_bytes()
-        self._templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True)
-        self._templates.filters.update(
+
+    @cached_property
+    def _templates(self) -> Environment:
+        from jinja2 import Environment, FileSystemLoader  # with the first page: a gateway starts without
+        from markupsafe import escape
+
+        templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True)
+        templates.filters.update(
             day=lambda at: _time(at).strftime("%Y-%m-%d"),
             mail_date=lambda at: format_datetime(_time(at)),
             path=lambda slug: f"{ROOT}/{quote(slug)}",
             xml=in_xml,
             as_html=lambda text: str(escape(in_xml(text))),
         )
+        return templates
 
     def list(self, request: Request) -> Response:
         number = _page_number(request.query_params.get("page", "1"))

@@ -5,9 +5,6 @@ from __future__ import annotations
 import html
 import re
 
-import nh3
-from markdown_it import MarkdownIt
-
 EXCERPT_CHARACTERS = 280
 SCHEMES = {"http", "https", "mailto"}
 TAGS = {
@@ -19,6 +16,9 @@ ATTRIBUTES = {"a": {"href", "title"}, "img": {"src", "alt", "title"}, "ol": {"st
 
 def rendered(markdown: str) -> str:
     """Headings begin one level down, since the page's is the title's; HTML in the text is shown as text."""
+    import nh3  # here and below, since a gateway starts without the two
+    from markdown_it import MarkdownIt
+
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     tokens = parser.parse(markdown)
     for token in tokens:
@@ -33,6 +33,8 @@ def rendered(markdown: str) -> str:
 
 def opening(rendered_html: str) -> str:
     """How a text begins, in plain words."""
+    import nh3
+
     text = " ".join(html.unescape(nh3.clean(re.sub(r"(</\w+>|<br>)", r"\1 ", rendered_html), tags=set())).split())
     if len(text) <= EXCERPT_CHARACTERS:
         return text

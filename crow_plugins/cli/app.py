@@ -43,11 +43,6 @@ FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 HELP = "One person's memories on all their machines."
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
-
-
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit code."""
     try:

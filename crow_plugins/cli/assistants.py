@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
-from rich.table import Table
 
 from crow_hooks import Invalid
 from crow_plugins import bearer
@@ -71,6 +70,8 @@ def list_tokens(*, terminal: ATerminal) -> None:
     if terminal.json:
         terminal.answer([asdict(grant) for grant in grants])
         return
+    from rich.table import Table
+
     table = Table("id", "label", "may", "made", "last used", "state", box=None, pad_edge=False)
     for grant in grants:
         table.add_row(

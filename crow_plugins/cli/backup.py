@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 from cyclopts import App
-from rich.progress import Progress
 
 from crow_plugins.cli.terminal import ATerminal
 from crow_plugins.cli.transfer import FileUnusable
@@ -34,6 +33,8 @@ def backup(file: Path, /, *, terminal: ATerminal) -> None:
     terminal.home.check()
     with terminal.open():  # a home that cannot be opened is not worth keeping a copy of
         pass
+    from rich.progress import Progress
+
     with Progress(console=terminal.err, transient=True, disable=terminal.json) as progress:
         task = progress.add_task("Copying", total=None)
         try:

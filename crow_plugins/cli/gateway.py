@@ -16,6 +16,7 @@ from crow_plugins.gateway import Running, is_loopback
 from crow_plugins.gateway import serve as serve_gateway
 from crow_plugins.host import Host
 from crow_plugins.keyring import NoIdentity
+from crow_plugins.uncollected import uncollected
 
 OPEN_TO_OTHERS = (
     "This gateway can be reached from other machines, and what goes over the wire is not encrypted: tokens and "
@@ -45,10 +46,13 @@ def serve(
     terminal: ATerminal,
 ) -> None:
     """Run the gateway until it is told to stop; make the identity first where there is none."""
-    installation = _open_or_make(terminal)
+    with uncollected():
+        installation = _open_or_make(terminal)
     with installation:
         if stdio:
-            asyncio.run(installation.server.run_stdio_async(show_banner=False))
+            with uncollected():
+                server = installation.server
+            asyncio.run(server.run_stdio_async(show_banner=False))
             return
         terminal.unlock(installation.keyring)
         if not is_loopback(host):

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from rich.table import Table
 
 from crow_plugins import manifest
 from crow_plugins.cli.terminal import ATerminal, Terminal
@@ -33,6 +32,8 @@ def list_plugins(*, terminal: ATerminal) -> None:
     if terminal.json:
         terminal.answer([_facts(found, plugin) for plugin in found.plugins])
         return
+    from rich.table import Table
+
     table = Table("plugin", "state", "requires", "said in", box=None, pad_edge=False)
     for plugin in found.plugins:
         table.add_row(plugin.name, _state(found, plugin), ", ".join(plugin.requires), str(plugin.place))

@@ -16,16 +16,18 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 from cyclopts import App, Parameter
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from crow_hooks import CrowError, Data, Format, Skipped
 from crow_plugins.cli.terminal import ATerminal, Terminal
 from crow_plugins.host import Host
 from crow_plugins.manifest import nearest
 from crow_plugins.rows import Importer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 LINE_BYTES_MAX = 1 << 20  # four times the largest row
 REASONS_SHOWN = 10
@@ -282,6 +284,8 @@ def _written(file: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def _progress(terminal: Terminal, source: BinaryIO | None) -> Iterator[Callable[[int], None]]:
     """A bar over the bytes of a file, or a count where there is no end to see."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         BarColumn(),
         TextColumn("{task.fields[rows]:,} rows"),

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 from crow_hooks import Check, Command, Crow, Format, SearchKind, SyncedTable, Tables, hookimpl
 from crow_plugins.contacts import schema
 from crow_plugins.contacts.checks import contacts_check
-from crow_plugins.contacts.commands import commands
 from crow_plugins.contacts.contact import CONTACT
 from crow_plugins.contacts.contacts import Contacts
-from crow_plugins.contacts.interchange import vcard_importer
 from crow_plugins.contacts.search import search_kind
 from crow_plugins.rows import rows_format
 
@@ -43,11 +41,15 @@ def register_search(crow: Crow) -> Sequence[SearchKind]:
 
 @hookimpl
 def register_commands(crow: Crow) -> Sequence[Command]:
+    from crow_plugins.contacts.commands import commands  # what reads cards is imported when files are
+
     return commands(crow)
 
 
 @hookimpl
 def register_formats(crow: Crow) -> Sequence[Format]:
+    from crow_plugins.contacts.interchange import vcard_importer
+
     return [rows_format(crow, CONTACT), vcard_importer(crow)]
 
 

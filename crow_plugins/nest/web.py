@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, Template
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -22,6 +22,9 @@ from crow_plugins import wording
 from crow_plugins.nest.access import Access, Session
 from crow_plugins.nest.house import PluginOff
 from crow_plugins.nest.wording import settled
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
 
 ROOT = "/nest"
 BODY_BYTES_MAX = 1024 * 1024  # a merge of the largest row, as forms spell it
@@ -77,9 +80,13 @@ class Web:
         self._crow, self.access, self._name, self._links = crow, access, name, links
         # Cookies know no ports: two gateways on one machine must not sign each other's browsers out.
         self.cookie = f"crow_nest_{crow.instance.id[:8]}"
-        self._ours = FileSystemLoader(HERE / "templates")
-        self.templates = Environment(loader=self._ours, autoescape=True)
-        self.templates.filters.update(
+
+    @cached_property
+    def templates(self) -> Environment:
+        from jinja2 import Environment, FileSystemLoader  # with the first page: a gateway starts without
+
+        templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True)
+        templates.filters.update(
             number=wording.number,
             exact=wording.exact,
             iso=wording.iso,
@@ -87,11 +94,16 @@ class Web:
             settled=settled,
             path=lambda text: quote(str(text), safe=""),
         )
-        self.templates.globals.update(plural=wording.plural)
+        templates.globals.update(plural=wording.plural)
+        return templates
 
     def templates_in(self, folder: Path) -> Environment:
         """A plugin's own templates; they may extend `page.html` and use `parts.html` of ours."""
-        return self.templates.overlay(loader=ChoiceLoader([FileSystemLoader(folder), self._ours]))
+        from jinja2 import ChoiceLoader, FileSystemLoader
+
+        ours = self.templates.loader
+        assert ours is not None
+        return self.templates.overlay(loader=ChoiceLoader([FileSystemLoader(folder), ours]))
 
     def view(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         """A page for those who are signed in; others are led to the login."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from crow_hooks import Check, Crow, Format, SearchKind, Summary, SyncedTable, Tables, hookimpl
 from crow_plugins.fulltext import index_check, search_kind, title_of
-from crow_plugins.projects.markdown import markdown
 from crow_plugins.projects.note import NOTE
 from crow_plugins.projects.project import PROJECT
 from crow_plugins.projects.references import references_check
@@ -53,7 +52,8 @@ def register_summary(crow: Crow) -> Sequence[Summary]:
 
 @hookimpl
 def register_formats(crow: Crow) -> Sequence[Format]:
-    from crow_plugins.projects.bibtex import bibtex  # what reads LaTeX is imported when files are
+    from crow_plugins.projects.bibtex import bibtex  # what reads LaTeX and YAML is imported when files are
+    from crow_plugins.projects.markdown import markdown
 
     formats = [rows_format(crow, PROJECT), rows_format(crow, SOURCE), rows_format(crow, NOTE)]
     return [*formats, bibtex(crow), markdown(crow)]
