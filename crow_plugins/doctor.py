@@ -43,7 +43,7 @@ SECONDS_MAX = 300.0  # what a plugin's check may take: one over a million rows i
 HEALTH_SECONDS_MAX = 2.0
 SQLITE_MIN = (3, 51, 3)  # older ones can lose writes when a log is reset while another process reads it
 FREE_BYTES_MIN = 256 << 20  # room for the log of a large import
-WAL_BYTES_MAX = 256 << 20  # sixteen times what it is copied back at
+WAL_BYTES_MAX = 256 << 20  # four times what it is copied back at
 EXPIRY_NEAR_SECONDS = 30 * 86_400
 
 RESTORE = "stop what uses it, copy the whole home aside, then put a copy from before back, or export what can be read"

@@ -19,7 +19,7 @@ MIGRATION = """
         tree_hash   BLOB,                        -- NULL while nothing is signed
         signature   BLOB,
         contiguous  INTEGER NOT NULL DEFAULT 0,  -- all blocks before it are here
-        frozen      TEXT                         -- why nothing more is taken from it; NULL when all is well
+        frozen      TEXT                         -- two branches, or one name for two writes; NULL when all is well
     );
     CREATE INDEX feeds_instance ON feeds (instance_id);
 

@@ -24,7 +24,7 @@ FEW = 24  # that many keys are bound one by one, more go as one JSON list
 
 @dataclass(frozen=True, slots=True)
 class HeldFeed:
-    """A feed that is held here: its number and key, whose it is, and why nothing more is taken from it, if so."""
+    """A feed that is held here: its number and key, whose it is, and what is wrong with it, if anything is."""
 
     number: int
     key: bytes
@@ -62,7 +62,10 @@ def held_feed(db: peewee.Database, number: int) -> HeldFeed:
 
 
 def freeze(db: peewee.Database, number: int, reason: str | None) -> None:
-    """Take nothing more from a feed, or, without a reason, go on."""
+    """Mark a feed with what is wrong with it, or, without a reason, say that all is well again.
+
+    Whether anything is taken from it the connections decide, each by what its peer shows.
+    """
     db.execute_sql("UPDATE feeds SET frozen = ? WHERE number = ?", (reason, number))
 
 
