@@ -181,6 +181,8 @@ def check(arrival: Arrival) -> None:
     """
     dot = arrival.dot
     _check_range(dot.lamport)
+    if not arrival.vector and not arrival.open:  # the first write of a row, as most are
+        return
     for lamport in [*arrival.vector.values(), *(sibling.lamport for sibling in arrival.open)]:
         _check_range(lamport)
         if lamport >= dot.lamport:
@@ -196,6 +198,9 @@ def join(state: RowState, arrival: Arrival) -> RowState:
 
     A version stays live unless one side knows of it and has it live no more.
     """
+    if not (state.vector or arrival.vector or arrival.open):  # the first write of a row that is new here, as most are
+        dot = arrival.dot
+        return RowState({dot.writer: dot.lamport}, (Version(dot, arrival.deleted, arrival.data),))
     vector = _max(arrival.vector, [arrival.dot])
     named = arrival.open | {arrival.dot}
     live = {version.dot: version for version in state.live if version.dot in named or not _covered(version.dot, vector)}
@@ -232,6 +237,9 @@ def write(
 
 def current(state: RowState) -> Version | None:
     """The version to show: one that is not deleted before one that is, then the highest lamport, then the writer."""
+    if len(state.live) == 1:
+        [only] = state.live
+        return only if only.here else None
     here = [version for version in state.live if version.here]
     if len(here) < 2:
         return here[0] if here else None

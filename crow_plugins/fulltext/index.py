@@ -52,11 +52,18 @@ class TextIndex(Generic[Record]):
         return f"{self.table}_unspaced"
 
     @property
+    def is_unspaced(self) -> str:
+        """Whether a row stands in that list, as SQL. ASCII is told by its length, far sooner than by a search."""
+        text = self.scanned_text
+        return f"octet_length({text}) > length({text}) AND {text} GLOB '{UNSPACED}'"
+
+    @property
     def scanned_text(self) -> str:
         """The columns that are read row by row, as one text in SQL."""
         if len(self.scanned) == 1:
             return self.scanned[0]
-        return " || ' ' || ".join(f"coalesce({column}, '')" for column in self.scanned)
+        joined = " || ' ' || ".join(f"coalesce({column}, '')" for column in self.scanned)
+        return f"({joined})"
 
 
 def index_sql(index: TextIndex[Record]) -> str:
@@ -68,7 +75,7 @@ def index_sql(index: TextIndex[Record]) -> str:
     table, fts, columns = index.table, index.fts, [column for column, _ in index.weights]
     listed, new, old = (", ".join(prefix + column for column in columns) for prefix in ("", "new.", "old."))
     return f"""
-    CREATE INDEX {index.unspaced} ON {table} (number) WHERE {index.scanned_text} GLOB '{UNSPACED}';
+    CREATE INDEX {index.unspaced} ON {table} (number) WHERE {index.is_unspaced};
     CREATE VIRTUAL TABLE {fts} USING fts5 (
         {listed},
         content = '{table}', content_rowid = 'number', tokenize = '{" ".join(TOKENIZER)}', prefix = '3'

@@ -14,7 +14,7 @@ from typing import Generic, cast
 from apsw import FTS5_TOKENIZE_QUERY
 from peewee import Database
 
-from crow_plugins.fulltext.index import TOKENIZER, UNSPACED, Record, TextIndex
+from crow_plugins.fulltext.index import TOKENIZER, Record, TextIndex
 from crow_plugins.fulltext.query import Token, Tokenize, Tokenizers, all_of, quoted
 from crow_plugins.rows.condition import Condition, TagIs
 
@@ -79,7 +79,7 @@ class View(Generic[Record]):
         `unspaced` reads those with text in a script without spaces, of which there is a list; else the newest of all.
         """
         table, scanned = self._index.table, self._index.scanned_text
-        source = f"INDEXED BY {self._index.unspaced} WHERE {scanned} GLOB '{UNSPACED}'" if unspaced else ""
+        source = f"INDEXED BY {self._index.unspaced} WHERE {self._index.is_unspaced}" if unspaced else ""
         most = UNSPACED_SCANNED_MAX if unspaced else SCANNED_MAX
         contained = " AND ".join("instr(lower(text), ?)" for _ in texts)
         narrowed, values = self._narrowed("read.number")

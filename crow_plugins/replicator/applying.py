@@ -12,6 +12,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import peewee
 
@@ -66,6 +67,7 @@ class Batch:
     source: Source
     trust: Trust
     index: EntryIndex
+    is_on: Callable[[str], bool]
     careful: bool
     other_branch: bool  # the feed's instance is revoked, and this is not the branch of it that counts
     checked: list[Entry] = field(default_factory=list)  # and not joined yet
@@ -89,9 +91,9 @@ class Applying:
         careful: bool = False,
     ) -> Outcome:
         """Take in what stands in blocks from seq `first` on. `careful` puts a savepoint around each."""
-        trust = self.trust()
+        trust, is_on = self.trust(), cache(self._is_on)
         other_branch = source.feed in other_branches(transaction.db, trust)
-        batch = Batch(transaction, source, trust, EntryIndex(transaction.db), careful, other_branch)
+        batch = Batch(transaction, source, trust, EntryIndex(transaction.db), is_on, careful, other_branch)
         for seq, found in enumerate(blocks, first):
             place = Place(source.feed, seq)
             try:
@@ -125,7 +127,7 @@ class Applying:
         _check_writer(batch, found)
         if entry.version.lamport > causality.lamport_limit(transaction.now):
             raise Parked("lamport_ahead", "its logical time is too far ahead; check the clocks of both machines")
-        self._check_owner(transaction, found)
+        _check_owner(batch, found)
         self._check_name(batch, place, found)
 
     def _check_name(self, batch: Batch, place: Place, found: Read) -> None:
@@ -149,16 +151,6 @@ class Applying:
         park(transaction.db, there, why.reason, str(why), transaction.now)
         naming.alarm(transaction.db, there.feed, entry, batch.trust.revoked)
 
-    def _check_owner(self, transaction: WriteTransaction, found: Read) -> None:
-        entry = found.entry
-        try:
-            if not found.fits:
-                transaction.check(entry)
-        except CrowError as error:
-            raise Parked(_reason(error), str(error)) from error
-        if not self._is_on(entry.table):
-            raise Parked("plugin_off", f"the plugin that owns {entry.table} is off on this machine; enable it")
-
     def _join_alone(self, transaction: WriteTransaction, entry: Entry) -> None:
         try:
             with transaction.savepoint():
@@ -181,6 +173,17 @@ def _check_writer(batch: Batch, found: Read) -> None:
 def _used_twice(entry: Entry) -> Parked:
     writer = f"instance {entry.instance_id} gave its name to another write, too"
     return Parked(naming.USED_TWICE, f"{writer}; revoke that machine if somebody else may have its keys")
+
+
+def _check_owner(batch: Batch, found: Read) -> None:
+    entry = found.entry
+    try:
+        if not found.fits:
+            batch.transaction.check(entry)
+    except CrowError as error:
+        raise Parked(_reason(error), str(error)) from error
+    if not batch.is_on(entry.table):
+        raise Parked("plugin_off", f"the plugin that owns {entry.table} is off on this machine; enable it")
 
 
 def park(db: peewee.Database, place: Place, reason: str, detail: str, now: int) -> None:

@@ -24,7 +24,8 @@ from crow_plugins.store import WriteTransaction
 BEFORE_ALL = Place(-1, -1)
 BATCH_BYTES_MAX = 8 * 2**20  # of blocks: a batch that is applied and one that is read ahead stand in memory
 ENTRIES_READ = 100  # at once, before looking how large they are
-BATCH_ENTRIES_MAX = 1000  # a transaction of a tenth of a second: local writes wait no longer for it
+BATCH_ENTRIES_MAX = 2000  # a transaction of a tenth of a second: local writes wait no longer for it
+PARKED_AT_ONCE = 1000  # each in a savepoint of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,6 @@ def _parked(db: peewee.Database, after: Place) -> list[tuple[Place, Source]]:
     rows = db.execute_sql(
         "SELECT feed, seq, instance_id FROM parked_entries JOIN feeds ON number = feed "
         "WHERE (feed, seq) > (?, ?) ORDER BY feed, seq LIMIT ?",
-        (after.feed, after.seq, BATCH_ENTRIES_MAX),
+        (after.feed, after.seq, PARKED_AT_ONCE),
     ).fetchall()
     return [(Place(feed, seq), Source(feed, instance_id)) for feed, seq, instance_id in rows]

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import NamedTuple, Protocol
 
 import peewee
@@ -283,8 +284,7 @@ class WriteTransaction:
         versions.save_all(
             self.db, ((row.shape.table.name, row.row_id, row.after, _digest(row.shape, row.after)) for row in touched)
         )
-        for entry in entries:
-            self._tell("change_applied", entry=entry)
+        self.after_commit(lambda: self._tell_applied(entries))
         for row in touched:
             self._reconcile(row.shape, row.row_id, row.before, row.after, "superseded", row.by)
 
@@ -374,14 +374,16 @@ class WriteTransaction:
     def _show_all(self, touched: Iterable[Touched]) -> None:
         """Rows of one table that nobody writes himself are written together."""
         waiting: dict[str, tuple[Shape, list[tuple[str, int, Data]]]] = {}
+        shows = cache(self._door.listener.shows)
         for row in touched:
-            shown = _shown_anew(row.before, row.after)
-            if shown is None or shown.deleted or self._door.listener.shows(row.shape.table.name):
+            table, shown = row.shape.table.name, _shown_anew(row.before, row.after)
+            if shown is None or shown.deleted or shows(table):
                 self._write_waiting(waiting)
                 self._show_current(row.shape, row.row_id, row.before, row.after)
-            else:
-                rows = waiting.setdefault(row.shape.table.name, (row.shape, []))[1]
-                rows.append((row.row_id, shown.dot.lamport, shown.data or {}))
+                continue
+            if table not in waiting:
+                waiting[table] = row.shape, []
+            waiting[table][1].append((row.row_id, shown.dot.lamport, shown.data or {}))
         self._write_waiting(waiting)
 
     def _write_waiting(self, waiting: dict[str, tuple[Shape, list[tuple[str, int, Data]]]]) -> None:
@@ -425,6 +427,10 @@ class WriteTransaction:
             self._tell("conflict_detected", conflict=conflict)
         for conflict_id in closed:
             self._tell("conflict_resolved", conflict_id=conflict_id, resolution=resolution)
+
+    def _tell_applied(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            self._door.listener.notify("change_applied", entry=entry)
 
     def _tell(self, name: str, **arguments: object) -> None:
         self.after_commit(lambda: self._door.listener.notify(name, **arguments))

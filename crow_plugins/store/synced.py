@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import peewee
+from pydantic_core import to_json
 
 from crow_hooks import Column, CrowError, Data, Invalid, NotFound, SyncedTable
 from crow_plugins.limits import DEPTH_MAX, ROW_BYTES_MAX, STRING_BYTES_MAX
@@ -45,6 +46,8 @@ class Shape:
     table: SyncedTable
     columns: Mapping[str, Column]
     bookkeeping: tuple[str, ...]
+    written: tuple[tuple[str, bool], ...]  # each column's name, and whether it holds JSON
+    content: tuple[tuple[str, bool], ...]  # the same of those that are no bookkeeping
     select: str
     insert: str
     update: str
@@ -64,6 +67,8 @@ class Shape:
             table=table,
             columns={column.name: column for column in table.columns},
             bookkeeping=tuple(bookkeeping),
+            written=tuple((column.name, column.kind == "json") for column in table.columns),
+            content=tuple((column.name, column.kind == "json") for column in table.columns if not column.bookkeeping),
             select=f"SELECT {listed} FROM {table.name} WHERE id = ?",
             insert=f"INSERT INTO {table.name} (id, lamport_ts, {listed})",
             update=f"ON CONFLICT (id) DO UPDATE SET {updates}",
@@ -117,7 +122,7 @@ class Shape:
         bulk.insert(db, self.insert, [self._values(*row) for row in rows], self.update)
 
     def _values(self, row_id: str, lamport: int, data: Data) -> list[object]:
-        return [row_id, lamport, *(_encoded(column, data[name]) for name, column in self.columns.items())]
+        return [row_id, lamport, *(_encoded(data[name]) if is_json else data[name] for name, is_json in self.written)]
 
     def check(self, row_id: str, data: Data) -> None:
         """Raise `Invalid` unless `data` is exactly what the table declares."""
@@ -136,8 +141,8 @@ class Shape:
 
     def digest(self, data: Data) -> bytes:
         """Of the content alone: equal digests mean that nothing worth an entry differs."""
-        content = {name: value for name, value in data.items() if name not in self.bookkeeping}
-        return hashlib.blake2b(canonical(content), digest_size=16).digest()
+        values = [_sorted(data[name]) if is_json else data[name] for name, is_json in self.content]
+        return hashlib.blake2b(to_json(values), digest_size=16).digest()
 
 
 def _refuse_a_natural_key_that_cannot_be(table: SyncedTable) -> None:
@@ -157,8 +162,13 @@ _PLAIN = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=F
 _EMPTY: Mapping[type, str] = {list: "[]", dict: "{}"}
 
 
-def canonical(data: Data) -> bytes:
+def canonical(data: object) -> bytes:
     return _CANONICAL.encode(data).encode()
+
+
+def _sorted(value: object) -> object:
+    """JSON as one text, whatever order its keys are in; where there is nothing to put in order it stays as it is."""
+    return canonical(value).decode() if value else value
 
 
 def _decoded(column: Column, value: object) -> object:
@@ -173,10 +183,10 @@ def _stored(column: Column, value: object) -> object:
     return float(value) if column.kind == "real" and isinstance(value, int) else value
 
 
-def _encoded(column: Column, value: object) -> object:
-    if value is not None and column.kind == "json":
-        return _PLAIN.encode(value) if value else _EMPTY[type(value)]
-    return value
+def _encoded(value: object) -> str | None:
+    if value is None:
+        return None
+    return _PLAIN.encode(value) if value else _EMPTY[type(value)]
 
 
 def _check(where: str, column: Column, value: object) -> int:

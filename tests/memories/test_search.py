@@ -13,9 +13,8 @@ from playhouse.apsw_ext import APSWDatabase
 
 from crow_hooks import Invalid
 from crow_plugins.fulltext import EmptyQuery, Found, matching
-from crow_plugins.fulltext.index import UNSPACED
 from crow_plugins.memories.memory import Filters, Memory
-from crow_plugins.memories.schema import MIGRATIONS
+from crow_plugins.memories.schema import INDEX, MIGRATIONS
 from crow_plugins.memories.search import search
 from tests.memories.quality import NOW, keep
 
@@ -308,7 +307,7 @@ def test_every_unspaced_script_is_in_the_list_of_unspaced_memories(world: World)
         "東京", "ひらがな", "カタカナ", "ภาษาไทย", "ລາວ", "မြန်မာ", "ខ្មែរ", "한국어", "ελληνικά", "العربية", "हिन्दी"
     )
     listed = world.db.execute_sql(
-        f"SELECT id FROM memories INDEXED BY memories_unspaced WHERE content GLOB '{UNSPACED}' ORDER BY number"
+        f"SELECT id FROM memories INDEXED BY memories_unspaced WHERE {INDEX.is_unspaced} ORDER BY number"
     )
     assert [int(row_id) for (row_id,) in listed] == list(range(7))
 

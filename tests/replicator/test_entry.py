@@ -121,6 +121,8 @@ def test_an_entry_at_the_limit_is_written_and_read_and_one_byte_more_is_refused(
         altered(v=True),
         altered(v="1"),
         altered(type="Memory Insert"),
+        altered(type=["memory_insert"]),
+        altered(by={"assistant": 1}),
         altered(table="memories; DROP"),
         altered(row_id=""),
         altered(row_id="x" * 129),
@@ -175,6 +177,18 @@ def test_depth_and_width_are_allowed_up_to_their_limits() -> None:
 def test_other_spellings_of_json_that_say_one_thing_only_are_read() -> None:
     block = json.dumps(fields_of(written(change())), indent=2).encode()
     assert read(block).entry == read(written(change())).entry
+
+
+@settings(max_examples=200)
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=8))
+def test_what_is_read_the_fast_way_is_what_every_reader_of_json_reads(value: object) -> None:
+    block = altered(data={"x": value})
+    try:
+        read_data = read(block).entry.data
+    except Malformed:
+        assert b"NaN" in block or b"Infinity" in block
+    else:
+        assert repr(read_data) == repr(fields_of(block)["data"])
 
 
 def test_a_newer_format_is_told_apart_whatever_else_it_has() -> None:

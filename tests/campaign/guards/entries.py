@@ -35,7 +35,7 @@ REPLICATOR_APPLYING = [
     *guards(
         "crow_plugins.replicator.applying",
         "tests/replicator/test_intake.py::test_an_entry_of_a_plugin_that_is_off_is_parked_and_applied_when_it_is_on",
-        ("the plugin of the table is on", never("not self._is_on(entry.table)")),
+        ("the plugin of the table is on", never("not batch.is_on(entry.table)")),
     ),
     *guards(
         "crow_plugins.replicator.applying",
@@ -221,6 +221,9 @@ REPLICATOR_ENTRY = [
             ),
         ),
         ("no key stands twice", never("len(fields) != len(pairs)")),
+        ("what is read fast is what was written", ("is_plain = to_json(value) == data", "is_plain = True")),
+        ("NaN is no number where it is read fast", ("allow_inf_nan=False", "allow_inf_nan=True")),
+        ("what is no text is no name", ("except TypeError as error:  # a list", "except EOFError as error:  # a list")),
         ("NaN is no number", ('    raise ValueError(f"{name} is no number")', "    return float(name)")),
         (
             "what is no JSON has a name",
