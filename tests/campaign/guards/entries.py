@@ -14,7 +14,7 @@ REPLICATOR_APPLYING = [
             never("found.rescued_by and not batch.trust.knows(found.entry.instance_id)"),
         ),
         ("a lamport has a bound", never("entry.version.lamport > causality.lamport_limit(transaction.now)")),
-        ("an entry fits its table", ("            transaction.check(entry)\n", "            pass\n")),
+        ("an entry fits its table", ("            batch.transaction.check(entry)\n", "            pass\n")),
         (
             "what is parked is kept",
             (
