@@ -32,6 +32,8 @@ class Tree:
 
 def append(tree: Tree, blocks: Sequence[bytes]) -> tuple[Tree, list[Node]]:
     """The tree with these blocks, and every node that is new."""
+    if len(blocks) == 1:
+        return grow(tree, hashing.leaf(tree.length, blocks[0]))
     tops, made = subtrees(tree.length, blocks)
     for top in tops:
         tree, above = grow(tree, top)

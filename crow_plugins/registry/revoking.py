@@ -164,7 +164,7 @@ def _upto(db: peewee.Database, instance_id: str) -> dict[str, int]:
     if not _has(db, "writers"):
         return {}
     rows = db.execute_sql(
-        "SELECT substr(name, ?), lamport FROM writers WHERE substr(name, 1, ?) = ? AND lamport > 0",
+        "SELECT substr(name, ?), lamport FROM writer_reach WHERE substr(name, 1, ?) = ? AND lamport > 0",
         (len(instance_id) + 2, len(instance_id) + 1, f"{instance_id}."),
     ).fetchall()
     return {str(epoch): int(lamport) for epoch, lamport in rows}

@@ -14,7 +14,8 @@ import peewee
 from crow_hooks import Change, Transaction, Version
 from crow_plugins.replicator.entries import EntryIndex, Place
 from crow_plugins.replicator.entry import written
-from crow_plugins.replicator.own_feed import OwnFeed, State
+from crow_plugins.replicator.own_feed import OwnFeed
+from crow_plugins.store import WriteTransaction
 
 
 @dataclass(slots=True)
@@ -43,15 +44,15 @@ class Appending:
     def _append(self) -> None:
         staged, self._staged = self._staged, None
         assert staged is not None
-        db = staged.transaction.db
-        state = self._own.state(db)
+        transaction = staged.transaction
+        assert isinstance(transaction, WriteTransaction)
         changes = [change for change, _ in staged.entries]
-        seq = append_or_keep(db, self._own, state, changes, [block for _, block in staged.entries])
+        seq = append_or_keep(transaction.db, self._own, changes, [block for _, block in staged.entries])
         if seq is not None:
-            staged.transaction.after_commit(lambda: self._tell(changes, seq))
+            transaction.after_commit(lambda: self._tell(changes, seq))
         # What was written while this plugin was off is below: then the mark stays, and tells of it.
-        if changes[0].version.lamport == state.lamport + 1:
-            self._own.reached(db, changes[-1].version.lamport)
+        if changes[0].version.lamport == transaction.clock.entered + 1:
+            transaction.clock.entered = changes[-1].version.lamport
 
     def _tell(self, changes: list[Change], first: int) -> None:
         self._grown()
@@ -59,11 +60,9 @@ class Appending:
             self._appended(change, seq)
 
 
-def append_or_keep(
-    db: peewee.Database, own: OwnFeed, state: State, changes: Sequence[Change], blocks: Sequence[bytes]
-) -> int | None:
+def append_or_keep(db: peewee.Database, own: OwnFeed, changes: Sequence[Change], blocks: Sequence[bytes]) -> int | None:
     """Append entries and index them; returns the seq of the first, None if they wait in the outbox instead."""
-    if state.suspect is not None or not own.may_sign:
+    if own.suspect(db) is not None or not own.may_sign:
         for change, block in zip(changes, blocks, strict=True):
             keep(db, change.version, block)
         return None

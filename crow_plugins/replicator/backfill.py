@@ -36,7 +36,7 @@ class Door(Protocol):
 def run(door: Door, own: OwnFeed) -> int:
     """Append what lacks its entry, oldest first; returns how many entries that were."""
     with door.read() as db:
-        if own.state(db).lamport == clock_lamport(db):
+        if _is_complete(db):
             return 0
         index = EntryIndex(db)
         lacking = [live for live in live_dots(db) if _is_lacking(index, live, own)]
@@ -47,13 +47,15 @@ def run(door: Door, own: OwnFeed) -> int:
             assert isinstance(transaction, WriteTransaction)
             count += _append(transaction, own, lacking[start : start + BATCH_ROWS])
     with door.transaction() as transaction:
-        own.reached(transaction.db, clock_lamport(transaction.db))
+        assert isinstance(transaction, WriteTransaction)
+        transaction.clock.entered = transaction.clock.lamport
     return count
 
 
-def clock_lamport(db: peewee.Database) -> int:
-    row = db.execute_sql("SELECT lamport FROM clock WHERE id = 1").fetchone()
-    return int(row[0]) if row else 0
+def _is_complete(db: peewee.Database) -> bool:
+    """Whether every local write has its entry."""
+    row = db.execute_sql("SELECT lamport = entered FROM clock WHERE id = 1").fetchone()
+    return row is None or bool(row[0])
 
 
 def _is_lacking(index: EntryIndex, live: Live, own: OwnFeed) -> bool:
@@ -65,7 +67,7 @@ def _append(transaction: WriteTransaction, own: OwnFeed, lacking: Sequence[Live]
     """Look again, under the lock: the row may have been written meanwhile, with its entry."""
     index = EntryIndex(transaction.db)
     changes = [change for live in lacking if _is_lacking(index, live, own) for change in _changes(transaction, live)]
-    append_or_keep(transaction.db, own, own.state(transaction.db), changes, [written(change) for change in changes])
+    append_or_keep(transaction.db, own, changes, [written(change) for change in changes])
     return len(changes)
 
 

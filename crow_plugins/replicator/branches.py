@@ -51,7 +51,7 @@ def rescue(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: 
     rescued; none while our own feed may not be appended to.
     """
     db = transaction.db
-    may_append = own.may_sign and own.state(db).suspect is None
+    may_append = own.may_sign and own.suspect(db) is None
     if not may_append or not _is_taken_in(db, intake, source):
         return 0
     index, kept, orphans = EntryIndex(db), list[Read](), _orphans(db, source.feed)

@@ -25,7 +25,7 @@ def checks(crow: Crow, own: OwnFeed, failing: Callable[[], str | None]) -> list[
 def _feed(crow: Crow, own: OwnFeed) -> Finding:
     """The signature over the head, and whether we may append."""
     with crow.read() as db:
-        state = own.state(db)
+        suspect = own.suspect(db)
         feed = own.held(db)
         if feed is None:
             return Finding(True, "nothing was written yet")
@@ -36,9 +36,9 @@ def _feed(crow: Crow, own: OwnFeed) -> Finding:
                 False, f"this instance's feed is damaged: {error}", "restore the newest backup of the database"
             )
         length = feed.head.length
-    if state.suspect:
+    if suspect:
         remedy = "run crow serve while the other machines are on; what is written meanwhile waits in the outbox"
-        return Finding(False, f"this instance does not append to its feed: {state.suspect}", remedy)
+        return Finding(False, f"this instance does not append to its feed: {suspect}", remedy)
     return Finding(True, f"{length} entries, signed")
 
 

@@ -49,8 +49,6 @@ class EntryIndex:
             self._added,
         )
         self._added.clear()
-        for number, lamport in self._writers.values():
-            self._db.execute_sql("UPDATE writers SET lamport = max(lamport, ?) WHERE number = ?", (lamport, number))
 
     def places(self, version: Version) -> list[Place]:
         """The blocks in which a dot stands; most often none or one."""
@@ -78,7 +76,7 @@ class EntryIndex:
         return [Place(*row) for row in rows]
 
     def remove(self, entry: Entry, place: Place) -> None:
-        self.flush()
+        self._note_gone()
         self._db.execute_sql(
             "DELETE FROM feed_entries WHERE table_name = ? AND row_id = ? AND feed = ? AND seq = ?",
             (entry.table, entry.row_id, place.feed, place.seq),
@@ -86,8 +84,14 @@ class EntryIndex:
 
     def cut(self, place: Place) -> None:
         """Remove what stands in a feed from a place on, read or not: one look at all that is indexed, and seldom."""
-        self.flush()
+        self._note_gone()
         self._db.execute_sql("DELETE FROM feed_entries WHERE feed = ? AND seq >= ?", (place.feed, place.seq))
+
+    def _note_gone(self) -> None:
+        """Before some are removed: that a name was given is never forgotten."""
+        self.flush()
+        reach = "SELECT lamport FROM writer_reach WHERE writer_reach.number = writers.number"
+        self._db.execute_sql(f"UPDATE writers SET gone = ({reach})")
 
     def _writer(self, name: str) -> tuple[int, int]:
         known = self._known_writer(name)
@@ -99,7 +103,7 @@ class EntryIndex:
     def _known_writer(self, name: str) -> tuple[int, int] | None:
         known = self._writers.get(name)
         if known is None:
-            known = self._db.execute_sql("SELECT number, lamport FROM writers WHERE name = ?", (name,)).fetchone()
+            known = self._db.execute_sql("SELECT number, lamport FROM writer_reach WHERE name = ?", (name,)).fetchone()
             if known is not None:
                 self._writers[name] = known
         return known

@@ -51,7 +51,7 @@ def _info(crow: Crow, own: OwnFeed, keyring: Keyring) -> Callable[..., object]:
     def info() -> object:
         """Show this instance's feed: its key, how long it is, and what its writer signed last."""
         with crow.read() as db:
-            feed, suspect = own.held(db), own.state(db).suspect
+            feed, suspect = own.held(db), own.suspect(db)
             head = None if feed is None else feed.head
         value = {
             "key": own.key.hex(),

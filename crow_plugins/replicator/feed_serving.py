@@ -129,7 +129,7 @@ class FeedServer:
 
     def _length(self) -> int:
         with self._crow.read() as db:
-            if self._own.state(db).suspect is not None:
+            if self._own.suspect(db) is not None:
                 raise FeedSuspect
             feed = self._own.held(db)
             return 0 if feed is None else feed.head.length

@@ -23,7 +23,7 @@ from crow_plugins.store import WriteTransaction
 
 def begin(transaction: WriteTransaction, own: OwnFeed, reason: str) -> None:
     """Doubt our own feed: nothing more is appended, and what is written from now on has another writer's name."""
-    if own.state(transaction.db).suspect is None:
+    if own.suspect(transaction.db) is None:
         transaction.clock.renew()
         own.doubt(transaction.db, reason)
 

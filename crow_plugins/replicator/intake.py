@@ -17,7 +17,7 @@ from crow_plugins.replicator.applying import Applying, Outcome, Source, unpark
 from crow_plugins.replicator.entries import Place
 from crow_plugins.replicator.entry import Read, Unreadable, read_all
 from crow_plugins.replicator.feed_storage import DatabaseStorage, block_at
-from crow_plugins.replicator.own_feed import OwnFeed
+from crow_plugins.replicator.own_feed import OwnFeed, keeping_up
 from crow_plugins.replicator.trust import Trust
 from crow_plugins.store import WriteTransaction
 
@@ -107,7 +107,7 @@ class Intake:
             ahead = _next(storage, cursor.length)
         if ahead is None:
             return Outcome()
-        with self._own.keeping_up(transaction):
+        with keeping_up(transaction.clock):
             outcome = self._applying.apply(transaction, source, ahead.first, ahead.read(), careful=careful)
         self._move(db, source.instance_id, ahead.end, max(cursor.lamport, outcome.highest_lamport), transaction.now)
         return outcome
@@ -122,13 +122,13 @@ class Intake:
         storage = DatabaseStorage(db, source.feed)
         held = storage.blocks(range(first, storage.contiguous()))
         blocks = read_all(held[seq] for seq in sorted(held))
-        with self._own.keeping_up(transaction):
+        with keeping_up(transaction.clock):
             return self._applying.apply(transaction, source, first, blocks, careful=True)
 
     def retry_parked(self, transaction: WriteTransaction, after: Place = BEFORE_ALL) -> Retried:
         """Try a batch of parked entries again, those that stand after a place."""
         waiting, applied = _parked(transaction.db, after), 0
-        with self._own.keeping_up(transaction):
+        with keeping_up(transaction.clock):
             for place, source in waiting:
                 found = read_all([block_at(transaction.db, place.feed, place.seq)])
                 outcome = self._applying.apply(transaction, source, place.seq, found, careful=True)

@@ -57,14 +57,14 @@ class Mending:
             if (
                 healing.is_waiting(transaction, self._own)
                 and self._own.may_sign
-                and self._own.state(transaction.db).suspect is None
+                and self._own.suspect(transaction.db) is None
             ):
                 healing.finish(transaction, self._own, self._intake, [], all_agree=True)  # it waited for the keys only
         self._since = time.monotonic()
 
     def suspect(self) -> str | None:
         with self._crow.read() as db:
-            return self._own.state(db).suspect
+            return self._own.suspect(db)
 
     def seal_for_now(self) -> None:
         """Seal what our feed is, before anybody is told; on the disk it is with the next `seal`, a moment later.
@@ -89,7 +89,7 @@ class Mending:
             if self._own.reach(db) <= (sealed or (0, 0)):
                 return None
             feed = self._own.held(db)
-            if feed is None or self._own.state(db).suspect is not None:
+            if feed is None or self._own.suspect(db) is not None:
                 return None
             head, store_id = feed.head, _store_id(db)
         write(store_id, head, this_machine().boot_id)
@@ -121,7 +121,7 @@ class Mending:
         """Append nothing more; whether that is new."""
         with self._crow.transaction() as transaction:
             assert isinstance(transaction, WriteTransaction)
-            if self._own.state(transaction.db).suspect is not None:
+            if self._own.suspect(transaction.db) is not None:
                 return False
             healing.begin(transaction, self._own, reason)
         self._since = time.monotonic()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import peewee
 
@@ -18,15 +17,16 @@ from crow_plugins.feed.manifest import default, encode
 from crow_plugins.keyring import Keyring
 from crow_plugins.replicator.entries import Place
 from crow_plugins.replicator.feed_storage import DatabaseStorage, ReadOnce, add_feed, find_feed
-from crow_plugins.store import WriteTransaction
+from crow_plugins.store import Clock
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """Every local write up to `lamport` has its entry; `suspect` says why nothing may be appended, None if it may."""
-
-    lamport: int
-    suspect: str | None
+@contextmanager
+def keeping_up(clock: Clock) -> Iterator[None]:
+    """Around what moves the clock without a local write: if no write lacked its entry before, none does after."""
+    complete = clock.entered == clock.lamport
+    yield
+    if complete:
+        clock.entered = clock.lamport
 
 
 class OwnFeed:
@@ -82,20 +82,10 @@ class OwnFeed:
         key = self._keyring.device.feed
         return Writer(key.public_key, key.sign)
 
-    def state(self, db: peewee.Database) -> State:
-        return State(*db.execute_sql("SELECT lamport, suspect FROM own_feed WHERE id = 1").fetchone())
-
-    @contextmanager
-    def keeping_up(self, transaction: WriteTransaction) -> Iterator[None]:
-        """Around what moves the clock without a local write: if no write lacked its entry before, none does after."""
-        complete = self.state(transaction.db).lamport == transaction.clock.lamport
-        yield
-        if complete:
-            self.reached(transaction.db, transaction.clock.lamport)
-
-    def reached(self, db: peewee.Database, lamport: int) -> None:
-        """Every local write up to this lamport has its entry now."""
-        db.execute_sql("UPDATE own_feed SET lamport = ? WHERE id = 1", (lamport,))
+    def suspect(self, db: peewee.Database) -> str | None:
+        """Why nothing may be appended now; None if it may."""
+        reason: str | None = db.execute_sql("SELECT suspect FROM own_feed WHERE id = 1").fetchone()[0]
+        return reason
 
     def doubt(self, db: peewee.Database, reason: str) -> None:
         """Append nothing more until it is known what the peers have."""

@@ -23,11 +23,11 @@ MIGRATION = """
         at          INTEGER NOT NULL  -- when that was measured
     );
 
-    -- Writers by a small number, with the highest lamport that stands in any feed held here.
+    -- Writers by a small number.
     CREATE TABLE writers (
-        number  INTEGER PRIMARY KEY,
-        name    TEXT    NOT NULL UNIQUE,
-        lamport INTEGER NOT NULL DEFAULT 0
+        number INTEGER PRIMARY KEY,
+        name   TEXT    NOT NULL UNIQUE,
+        gone   INTEGER NOT NULL DEFAULT 0  -- the highest lamport of an entry that stood in a feed here and does no more
     );
 
     -- Where the entries of every row stand: its history, and what it is rebuilt from after a revocation.
@@ -41,6 +41,12 @@ MIGRATION = """
         PRIMARY KEY (table_name, row_id, feed, seq)
     ) WITHOUT ROWID;
     CREATE INDEX feed_entries_dot ON feed_entries (writer, lamport);
+
+    -- Writers with the highest lamport that stands or stood in any feed here: a look at the end of an index.
+    CREATE VIEW writer_reach AS
+    SELECT
+        number, name, max(gone, coalesce((SELECT max(lamport) FROM feed_entries WHERE writer = number), 0)) AS lamport
+    FROM writers;
 
     -- Verified entries that cannot be applied yet; their bytes are the block's.
     CREATE TABLE parked_entries (
@@ -88,11 +94,10 @@ MIGRATION = """
         PRIMARY KEY (writer, lamport)
     ) WITHOUT ROWID;
 
-    -- One row: this instance's own feed.
+    -- One row: this instance's own feed. How far it reaches stands in the clock, which every write changes anyway.
     CREATE TABLE own_feed (
         id      INTEGER PRIMARY KEY CHECK (id = 1),
-        lamport INTEGER NOT NULL DEFAULT 0,  -- every local write up to it has its entry
-        suspect TEXT                         -- why nothing may be appended now; NULL when all is well
+        suspect TEXT  -- why nothing may be appended now; NULL when all is well
     );
     INSERT INTO own_feed (id) VALUES (1);
 """

@@ -145,4 +145,4 @@ class Uptake:
         return not can_rescue and self._intake.cursor(db, feed.instance_id).length >= storage.contiguous()
 
     def _may_append(self, db: peewee.Database) -> bool:
-        return self._own.may_sign and self._own.state(db).suspect is None
+        return self._own.may_sign and self._own.suspect(db) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crow_plugins.store.clock import Machine, this_machine
+from crow_plugins.store.clock import Clock, Machine, this_machine
 from crow_plugins.store.conflicts import still_open
 from crow_plugins.store.connections import StoreUnavailable, is_out_of_service
 from crow_plugins.store.door import ChangedMeanwhile, NestedTransaction, TransactionFailed, WriteTransaction
@@ -12,6 +12,7 @@ from crow_plugins.store.versions import live_dots
 
 __all__ = [
     "ChangedMeanwhile",
+    "Clock",
     "DatabaseNewer",
     "Machine",
     "MigrationFailed",

@@ -48,13 +48,17 @@ def this_machine() -> Machine:
 
 
 class Clock:
-    """The clock row within one transaction: loaded on first use, saved once before commit."""
+    """The clock row within one transaction: loaded on first use, saved once before commit.
+
+    `entered` stands in the same row, since it moves with every write: up to it, each local write has its entry. It is
+    whoever makes entries that moves it.
+    """
 
     def __init__(self, db: peewee.Database, instance_id: str, machine: Machine) -> None:
         self._db = db
-        row = db.execute_sql("SELECT lamport, epoch, boot_id, clock_offset FROM clock WHERE id = 1").fetchone()
-        known: tuple[int, str, str, float] = row or (0, "", "", 0.0)
-        self.lamport, epoch, boot, offset = known
+        row = db.execute_sql("SELECT lamport, entered, epoch, boot_id, clock_offset FROM clock WHERE id = 1").fetchone()
+        known: tuple[int, int, str, str, float] = row or (0, 0, "", "", 0.0)
+        self.lamport, self.entered, epoch, boot, offset = known
         self._epoch_drawn = _is_stale(epoch, boot, offset, machine)
         if self._epoch_drawn:
             epoch = secrets.token_hex(6)
@@ -77,13 +81,17 @@ class Clock:
 
     def save(self) -> None:
         if not self._epoch_drawn:
-            self._db.execute_sql("UPDATE clock SET lamport = ? WHERE id = 1", (self.lamport,))
+            self._db.execute_sql("UPDATE clock SET lamport = ?, entered = ? WHERE id = 1", (self.lamport, self.entered))
             return
         self._db.execute_sql(
-            "INSERT INTO clock (id, store_id, lamport, epoch, boot_id, clock_offset) VALUES (1, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (id) DO UPDATE SET lamport = excluded.lamport, epoch = excluded.epoch, "
-            "boot_id = excluded.boot_id, clock_offset = excluded.clock_offset",
-            (secrets.token_hex(16), self.lamport, self._epoch, self._machine.boot_id, self._machine.clock_offset),
+            "INSERT INTO clock (id, store_id, lamport, entered, epoch, boot_id, clock_offset) "
+            "VALUES (1, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET lamport = excluded.lamport, entered = excluded.entered, "
+            "epoch = excluded.epoch, boot_id = excluded.boot_id, clock_offset = excluded.clock_offset",
+            (
+                *(secrets.token_hex(16), self.lamport, self.entered, self._epoch),
+                *(self._machine.boot_id, self._machine.clock_offset),
+            ),
         )
 
 

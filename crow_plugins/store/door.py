@@ -310,12 +310,13 @@ class WriteTransaction:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """All of the block or nothing of it; an error undoes the block alone, and is raised on."""
-        lamport, before, after, failed = self.clock.lamport, dict(self._before), len(self._after), self._failed
+        clock, before, after, failed = self.clock, dict(self._before), len(self._after), self._failed
+        lamport, entered = clock.lamport, clock.entered
         try:
             with self.db.atomic():
                 yield
         except BaseException:
-            self.clock.lamport, self._before, self._failed = lamport, before, failed
+            clock.lamport, clock.entered, self._before, self._failed = lamport, entered, before, failed
             del self._after[after:]
             raise
 

@@ -11,6 +11,7 @@ MIGRATIONS = (
         id           INTEGER PRIMARY KEY CHECK (id = 1),
         store_id     TEXT    NOT NULL,            -- drawn once, names this database file
         lamport      INTEGER NOT NULL DEFAULT 0,  -- the highest given out or received
+        entered      INTEGER NOT NULL DEFAULT 0,  -- every local write up to it has its entry: kept by who makes entries
         epoch        TEXT    NOT NULL DEFAULT '', -- with the instance id, the writer of what is written now
         boot_id      TEXT    NOT NULL DEFAULT '', -- the machine's boot in which the epoch was drawn
         clock_offset REAL    NOT NULL DEFAULT 0   -- wall clock minus boot clock, in seconds

@@ -78,7 +78,9 @@ def test_every_epoch_is_named_with_its_last_lamport(tmp_path: Path) -> None:
         carry(thief, home)
         with home.store.read() as db:
             upto = foresee(db, thief.id).upto
-            named = db.execute_sql("SELECT name, lamport FROM writers WHERE name LIKE ?", (f"{thief.id}%",)).fetchall()
+            named = db.execute_sql(
+                "SELECT name, lamport FROM writer_reach WHERE name LIKE ?", (f"{thief.id}%",)
+            ).fetchall()
         assert {f"{thief.id}.{epoch}": lamport for epoch, lamport in upto.items()} == dict(named)
         assert upto
 

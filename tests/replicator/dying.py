@@ -37,7 +37,6 @@ WRITING: dict[str, tuple[type, str]] = {
     "after the blocks": (DatabaseStorage, "_put"),
     "after the head": (DatabaseStorage, "_advance"),
     "after appending": (OwnFeed, "append"),
-    "after the mark": (OwnFeed, "reached"),
     "after the clock": (Clock, "save"),
     "before the commit": (WriteTransaction, "finish"),
     "after the commit": (WriteTransaction, "committed"),
@@ -161,7 +160,7 @@ class Campaign:
         if (dots[-1].lamport if dots else 0) != last:
             yield f"the newest row has {last}, the feed ends with {dots[-1:]}"
         [[lamport]] = one.rows("SELECT coalesce(max(lamport), 0) FROM clock")
-        [[mark]] = one.rows("SELECT lamport FROM own_feed")
+        [[mark]] = one.rows("SELECT coalesce(max(entered), 0) FROM clock")
         if not lamport == mark == last:
             yield f"clock {lamport}, mark {mark}, newest row {last}"
         if one.rows("SELECT count(*) FROM feed_entries") != [(len(dots),)]:

@@ -45,7 +45,7 @@ OF_THE_FEED = {
 # What an entry that is applied may change besides its row: what is known of that row, its place in the search, and the
 # clock with what follows it.
 ABOUT_ROWS = frozenset({"row_versions", "sync_conflicts", "feed_entries"})
-COUNTED = frozenset({"clock", "own_feed", "writers"})
+COUNTED = frozenset({"clock", "writers"})
 
 
 @dataclass

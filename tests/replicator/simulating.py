@@ -463,7 +463,7 @@ class Simulation:
         self.thief, thief = stolen, _on(stolen)
         upto = {
             str(name).split(".")[1]: int(str(lamport))
-            for name, lamport in _on(home).rows("SELECT name, lamport FROM writers")
+            for name, lamport in _on(home).rows("SELECT name, lamport FROM writer_reach")
             if str(name).startswith(thief.id)
         }
         self.revocation = Revocation(

@@ -116,7 +116,7 @@ def test_a_write_after_a_restore_never_has_the_name_of_one_that_was_lost(tmp_pat
         grackle.write("new")
         grackle.heal(swan)
         settle(grackle, swan)
-        names = swan.rows("SELECT name, lamport FROM writers")
+        names = swan.rows("SELECT name, lamport FROM writer_reach")
         assert len(names) == 2
         assert grackle.things() == swan.things()
         assert len(grackle.rows("SELECT id FROM sync_conflicts WHERE resolved = 0")) == 1

@@ -135,7 +135,9 @@ def other_rows(attack: Attack) -> Iterator[tuple[str, str, bytes]]:
 
 def impossible(attack: Attack) -> Iterator[tuple[str, str, bytes]]:
     """Names and times that no honest writer gives."""
-    [(victim, lamport)] = attack.swan.rows("SELECT name, lamport FROM writers WHERE name LIKE ?", f"{attack.swan.id}%")
+    [(victim, lamport)] = attack.swan.rows(
+        "SELECT name, lamport FROM writer_reach WHERE name LIKE ?", f"{attack.swan.id}%"
+    )
     other = f"{STRANGER}.{EPOCH}"
     limit = lamport_limit(int(attack.swan.clock()))
     for number in (0, -1, -LAMPORT_MAX):

@@ -16,7 +16,7 @@ from tests.replicator.test_revoking import revocation
 
 def named(by: Machine, thief: Machine, length: int) -> Revocation:
     """What `by` holds counts, up to a length, and so do the names that it has heard of."""
-    names = by.rows("SELECT name, lamport FROM writers WHERE name LIKE ?", f"{thief.id}%")
+    names = by.rows("SELECT name, lamport FROM writer_reach WHERE name LIKE ?", f"{thief.id}%")
     return revocation(thief, length, by, **{str(name).split(".")[1]: int(str(lamport)) for name, lamport in names})
 
 

@@ -67,7 +67,7 @@ def wrong(one: Machine, swan: Machine, acknowledged: set[int]) -> Iterator[str]:
     known = [json.loads(str(vv)) for (vv,) in one.rows("SELECT vv FROM row_versions")]
     if {lamport for vv in known for lamport in vv.values()} - indexed:
         yield "a row knows of a write that stands in no feed"
-    lamports, mark = one.rows("SELECT lamport FROM clock"), one.rows("SELECT lamport FROM own_feed")
+    lamports, mark = one.rows("SELECT lamport FROM clock"), one.rows("SELECT entered FROM clock")
     if lamports and lamports != mark:
         yield f"the clock is at {lamports}, and entries up to {mark}"
     recorded = {str(id) for (id,) in one.rows("SELECT id FROM sync_conflicts WHERE resolved = 0")}

@@ -426,8 +426,8 @@ STORE_DOOR = [
         (
             "a savepoint sets the clock back",
             (
-                "self.clock.lamport, self._before, self._failed = lamport, before, failed",
-                "self._before, self._failed = before, failed",
+                "clock.lamport, clock.entered, self._before, self._failed = lamport, entered, before, failed",
+                "clock.entered, self._before, self._failed = entered, before, failed",
             ),
         ),
     ),
