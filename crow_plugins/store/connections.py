@@ -72,8 +72,13 @@ class Writer(Pool):
     """
 
     def execute_sql(self, sql: str, params: Sequence[object] | None = None) -> Any:
+        """As peewee's own, in a third of its calls: a write is a dozen statements that take SQLite some µs each."""
         self.refuse_ended()
-        return self._execute_cursor(sql, params)  # as peewee's own does, without a call more for each statement
+        connection = self._state.conn
+        if connection is None:
+            raise peewee.InterfaceError("the connection is not open")
+        with peewee.__exception_wrapper__:  # type: ignore[attr-defined]  # stubs leave it out
+            return connection.execute(sql, params or ())
 
     def connection(self) -> Any:
         self.refuse_ended()

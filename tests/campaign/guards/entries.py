@@ -470,8 +470,8 @@ STORE_CONNECTIONS = [
         (
             "nor by a statement",
             (
-                "        self.refuse_ended()\n        return self._execute_cursor(sql, params)",
-                "        return self._execute_cursor(sql, params)",
+                "        self.refuse_ended()\n        connection = self._state.conn",
+                "        connection = self._state.conn",
             ),
         ),
         (
