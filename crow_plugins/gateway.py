@@ -30,6 +30,7 @@ from crow_hooks import CrowError
 from crow_plugins.config import DEFAULT_HOST, DEFAULT_PORT, Home
 from crow_plugins.files import write_private
 from crow_plugins.logs import kept
+from crow_plugins.packets import HttpProtocol
 from crow_plugins.running import ADDRESS_NAMES, announced
 from crow_plugins.running import Running as Running
 from crow_plugins.running import running_gateway as running_gateway
@@ -220,6 +221,7 @@ async def _serve_until_told(
         lifespan="on",
         server_header=False,
         proxy_headers=False,
+        http=HttpProtocol,
         ws=WebSocketProtocol,
         ws_max_size=WEBSOCKET_MESSAGE_BYTES_MAX,
         ws_per_message_deflate=False,  # what syncs is encrypted: it does not get smaller

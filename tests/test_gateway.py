@@ -48,6 +48,17 @@ def test_health_needs_no_token_and_says_whose_gateway_it_is(web: httpx2.Client) 
     assert (answer["status"], answer["name"]) == ("ok", "grackle")
 
 
+def test_an_answer_comes_in_one_packet(gateway: Gateway) -> None:
+    """The head by itself would wake whoever waits once more."""
+    address = httpx2.URL(gateway.base_url)
+    with socket.create_connection((address.host, address.port), timeout=20) as connection:
+        for _ in range(3):
+            connection.sendall(f"GET /health HTTP/1.1\r\nhost: {address.host}\r\n\r\n".encode())
+            head, _, body = connection.recv(1 << 16).partition(b"\r\n\r\n")
+            assert f"content-length: {len(body)}".encode() in head
+            assert json.loads(body)["status"] == "ok"
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", ["/mcp", "/router/mcp"])
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

@@ -1,15 +1,20 @@
-"""What one call costs: it asks the part whose tool it is, and no other."""
+"""What one call costs: the root runs the tool itself, unless the part whose it is has more to say."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
 import pytest
-from fastmcp import Client
-from fastmcp.server.providers import Provider
+from fastmcp import Client, FastMCP
+from fastmcp.server.middleware.timing import TimingMiddleware
+from fastmcp.server.providers import FastMCPProvider, Provider
 from fastmcp.server.transforms import GetToolNext, Transform
 from fastmcp.tools.base import Tool
 from fastmcp.utilities.versions import VersionSpec
 
 from crow_plugins.host import Host
+from crow_plugins.server import _adds_nothing
 
 pytestmark = pytest.mark.anyio
 
@@ -25,14 +30,34 @@ class Lookups(Transform):
         return await call_next(name, version=version)
 
 
-async def test_a_call_asks_no_part_for_the_tool_of_another(host: Host) -> None:
+async def test_a_call_asks_no_part_for_a_tool(host: Host) -> None:
     lookups: dict[Provider, Lookups] = {provider: Lookups() for provider in host.server.providers}
     for provider, noted in lookups.items():
         provider.add_transform(noted)
     async with Client(host.server) as client:
         found = await client.call_tool("crow_search_memories", {"query": "kettle"})
         assert found.structured_content is not None
-    assert [each.names for each in lookups.values() if each.names] == [{"crow_search_memories"}]
+    assert [each.names for each in lookups.values() if each.names] == []
+
+
+@asynccontextmanager
+async def opened(server: FastMCP) -> AsyncIterator[None]:
+    yield
+
+
+@pytest.mark.parametrize(
+    ("part", "passed_over"),
+    [
+        (lambda: FastMCP("plain", mask_error_details=True), True),
+        (lambda: FastMCP("watches", middleware=[TimingMiddleware()]), False),
+        (lambda: FastMCP("opens something", lifespan=opened), False),
+        (lambda: FastMCP("renames", transforms=[Lookups()]), False),
+        (lambda: FastMCP("has others", providers=[FastMCPProvider(FastMCP("other"))]), False),
+        (lambda: FastMCP("takes no text for a number", strict_input_validation=True), False),
+    ],
+)
+def test_only_a_part_that_adds_nothing_is_passed_over(part: Callable[[], FastMCP], passed_over: bool) -> None:
+    assert _adds_nothing(part()) == passed_over
 
 
 async def test_a_tool_that_came_later_is_found_all_the_same(host: Host) -> None:
