@@ -53,6 +53,17 @@ def test_what_is_named_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     assert told[0].split() == told[1].split()
 
 
+def test_calls_between_instances_are_measured_beside_a_bare_server_and_its_proxy(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["--size", "smoke", "federation"])
+    lines = capsys.readouterr().out.splitlines()
+    told = [line.strip() for line in lines if line.strip().startswith("federated call against the bare call")]
+    assert len(told) == 2
+    assert told[0].split() == told[1].split()
+    assert any("search of 3 instances, one dead" in line for line in lines)
+
+
 def test_what_fails_is_told_and_the_rest_is_measured(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -47,8 +47,9 @@ def setup(crow: Crow) -> None:
     inbound = inbound_of(crow, registry, premises, audit, crow.settings(Settings))
     crow.provide(INBOUND, inbound)
     crow.provide(EXPOSURE, inbound.exposure)
-    instance_key = bytes.fromhex(premises.keyring.identity.instance_key)
-    outbound = Outbound(crow, registry, instance_key, audit)
+    identity = premises.keyring.identity
+    keys = bytes.fromhex(identity.instance_key), bytes.fromhex(identity.chain)
+    outbound = Outbound(crow, registry, *keys, audit)
     crow.provide(OUTBOUND, outbound)
     crow.provide(FEDERATION, outbound)
 
@@ -98,4 +99,4 @@ def register_checks(crow: Crow) -> Sequence[Check]:
 async def shutdown(crow: Crow) -> None:
     await crow.service(OUTBOUND).close()
     await asyncio.to_thread(crow.service(AUDIT).close)
-    await asyncio.to_thread(crow.service(INBOUND).uses.close)
+    await crow.service(INBOUND).close()

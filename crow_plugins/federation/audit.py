@@ -41,6 +41,7 @@ GATHER_SECONDS = 0.02  # what comes after one row joins its commit; a commit for
 PRUNE_EVERY_ROWS = 2_000
 TEXT_MAX = 128
 BUSY_SECONDS = 10
+PRAGMAS = ("auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = FULL")
 START = b"\0" * 32  # the hash before the first row
 
 SCHEMA = """
@@ -314,7 +315,8 @@ class _Writer:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             db = apsw.Connection(str(self._path))
             db.set_busy_timeout(BUSY_SECONDS * 1000)
-            db.execute("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
+            for pragma in PRAGMAS:  # each alone: after a row, apsw leaves the statements that follow unrun
+                db.execute(f"PRAGMA {pragma}").fetchall()
             db.execute(SCHEMA)
             self._db = db
         return self._db

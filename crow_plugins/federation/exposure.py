@@ -68,15 +68,19 @@ class Exposed:
 
 
 class Exposure:
-    """The words of one home about what may be called. Everything here is database work."""
+    """The words of one home about what may be called. What does not say otherwise is database work."""
 
     def __init__(self, crow: Crow, setting: Sequence[str]) -> None:
         self._crow, self._setting = crow, frozenset(setting)
 
     def of(self, instance_id: str) -> Exposed:
         """What that instance may call."""
-        words = [word for word in self.words() if word.instance_id in (instance_id, EVERYBODY)]
-        return Exposed(instance_id, self._setting, {(word.instance_id, word.tool): word for word in words})
+        return self.among(self.words(), instance_id)
+
+    def among(self, words: Sequence[Word], instance_id: str) -> Exposed:
+        """What that instance may call by these words. No database work."""
+        told = {(word.instance_id, word.tool): word for word in words if word.instance_id in (instance_id, EVERYBODY)}
+        return Exposed(instance_id, self._setting, told)
 
     def said(self, instance_id: str) -> list[OpenTool]:
         return self.of(instance_id).said()

@@ -19,6 +19,7 @@ from crow_plugins.federation.errors import CallDenied, Closed, InsufficientScope
 from crow_plugins.federation.exposure import Exposed, Exposure
 from crow_plugins.federation.limits import Buckets
 from crow_plugins.federation.message import CALL_TOOL, METHODS, Message, read_message
+from crow_plugins.federation.remembered import RememberedExposure
 from crow_plugins.federation.replay import Uses
 from crow_plugins.federation.settings import Settings
 from crow_plugins.federation.telling import told
@@ -69,11 +70,13 @@ class Inbound:
         chain: bytes,
         uses: Uses,
         exposure: Exposure,
+        remembered: RememberedExposure,
         audit: Audit,
         calls_per_minute: int,
     ) -> None:
         """`chain` is the chain's public key. Uses are remembered from now on: older tokens are refused."""
-        self.crow, self.exposure, self.audit, self.uses = crow, exposure, audit, uses
+        self.crow, self.exposure, self.audit = crow, exposure, audit
+        self._uses, self._remembered = uses, remembered
         self._registry, self._chain = registry, chain
         self._since = crow.now()
         self._peers = Buckets(calls_per_minute)
@@ -97,10 +100,12 @@ class Inbound:
         now = self.crow.now()
         try:
             self._check_token(peer.claims, http_method, body, now)
-            exposed = await asyncio.to_thread(self._use, peer, now)
+            await self._uses.use(peer.claims.jti, peer.claims.expires_at, now)
         except token.TokenError:
             self._refusals.take(peer.id, now)
             raise
+        await self._note_contact(peer.id, now)
+        exposed = await self._remembered.of(peer.id)
         self._peers.take(peer.id, now)
         message = read_message(body) if http_method == "POST" else Message()
         if http_method == "POST" and message.method not in METHODS:
@@ -112,6 +117,10 @@ class Inbound:
                 FederatedCall("inbound", peer.known.instance, message.tool, message.arguments or {})
             )
         return Admitted(message, exposed, may_write)
+
+    async def close(self) -> None:
+        self._remembered.close()
+        await asyncio.to_thread(self._uses.close)
 
     def revocations_for(self, heard: str | None) -> str | None:
         """What goes along with an answer to a caller that has heard of `heard`."""
@@ -140,12 +149,10 @@ class Inbound:
         claims.check_times(now, since=self._since)
         claims.check_request(http_method, body)
 
-    def _use(self, peer: Peer, now: int) -> Exposed:
-        self.uses.use(peer.claims.jti, peer.claims.expires_at, now)
-        if now - self._seen.get(peer.id, 0) >= SEEN_SECONDS:
-            self._seen[peer.id] = now
-            self._registry.seen(peer.id, "online")
-        return self.exposure.of(peer.id)
+    async def _note_contact(self, instance_id: str, now: int) -> None:
+        if now - self._seen.get(instance_id, 0) >= SEEN_SECONDS:
+            self._seen[instance_id] = now
+            await asyncio.to_thread(self._registry.seen, instance_id, "online")
 
     async def _ask_plugins(self, call: FederatedCall) -> None:
         try:
@@ -163,12 +170,14 @@ INBOUND: ServiceKey[Inbound] = ServiceKey("federation-inbound")
 
 def inbound_of(crow: Crow, registry: InstanceRegistry, premises: Premises, audit: Audit, settings: Settings) -> Inbound:
     """The judge of the home that `premises` is of."""
+    exposure = Exposure(crow, settings.expose)
     return Inbound(
         crow,
         registry,
         chain=bytes.fromhex(premises.keyring.identity.chain),
         uses=Uses(premises.home.folder / "replay.db"),
-        exposure=Exposure(crow, settings.expose),
+        exposure=exposure,
+        remembered=RememberedExposure(exposure, premises.home.database),
         audit=audit,
         calls_per_minute=settings.calls_per_minute,
     )

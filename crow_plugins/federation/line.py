@@ -20,7 +20,7 @@ from fastmcp.client.transports import StreamableHttpTransport
 from fastmcp.server.providers.proxy import ProxyClient
 
 from crow_plugins.federation.refusal import Refusal
-from crow_plugins.outbound.calling import CheckedTransport, TooLarge
+from crow_plugins.outbound.calling import CallError, CheckedTransport, TooLarge
 from crow_plugins.token import BadProof
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Line:
         self._pool = pool
         self._opened: contextlib.AsyncExitStack | None = None
         self._refused: list[Refusal] = []
-        self._failed: list[BadProof] = []
+        self._failed: list[Exception] = []  # of who answers, whatever the client makes of it
         mode: Literal["auto"] | str = MODERN if known is not None else "auto"
         self._client: Client = ProxyClient(
             StreamableHttpTransport(url, auth=auth, httpx_client_factory=self._http),
@@ -96,7 +96,7 @@ class Line:
         **_: object,
     ) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(
-            transport=Shared(self._pool),
+            transport=Shared(self._pool, self._failed),
             headers=headers,
             auth=Watched(auth, self._failed) if auth is not None else None,
             timeout=httpx2.Timeout(30.0, connect=CONNECT_SECONDS),
@@ -113,11 +113,15 @@ class Line:
 class Shared(httpx2.AsyncBaseTransport):
     """A pool that outlives the clients over it, and reads no answer beyond a bound."""
 
-    def __init__(self, inner: CheckedTransport) -> None:
-        self._inner = inner
+    def __init__(self, inner: CheckedTransport, failed: list[Exception]) -> None:
+        self._inner, self._failed = inner, failed
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        response = await self._inner.handle_async_request(request)
+        try:
+            response = await self._inner.handle_async_request(request)
+        except (BadProof, Refusal, CallError) as error:  # of a new connection
+            self._failed.append(error)
+            raise
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         response.stream = Bounded(response.stream)
         return response
@@ -149,7 +153,7 @@ class Watched(httpx2.Auth):
 
     requires_request_body = True
 
-    def __init__(self, inner: httpx2.Auth, failed: list[BadProof]) -> None:
+    def __init__(self, inner: httpx2.Auth, failed: list[Exception]) -> None:
         self._inner, self._failed = inner, failed
 
     async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:

@@ -46,8 +46,9 @@ Outcome = CallAnswer | CallFailure
 class Outbound:
     """See `crow_hooks.Federation`. On the event loop."""
 
-    def __init__(self, crow: Crow, registry: InstanceRegistry, instance_key: bytes, audit: Audit) -> None:
-        self._crow, self._registry, self._instance_key, self._audit = crow, registry, instance_key, audit
+    def __init__(self, crow: Crow, registry: InstanceRegistry, instance_key: bytes, chain: bytes, audit: Audit) -> None:
+        self._crow, self._registry, self._audit = crow, registry, audit
+        self._instance_key, self._chain = instance_key, chain
         self._peers: dict[str, Peer] = {}
         self._tls: ssl.SSLContext | None = None
         self.ranking: Ranking | None = None
@@ -188,7 +189,7 @@ class Outbound:
         zones = [Zone(zone) for zone in self._registry.zones]
         # No await between looking and keeping, or calls made at the same time would each have a peer of their own.
         self._peers[known.instance.id] = fresh = Peer(
-            self._crow, self._registry, known, self._instance_key, zones, context
+            self._crow, self._registry, known, self._instance_key, self._chain, zones, context
         )
         if peer is not None:
             await peer.close()

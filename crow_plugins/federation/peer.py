@@ -1,7 +1,8 @@
 """One other instance, as it is called: over connections that are kept, with a token of its own for each request.
 
-A call costs one POST. What comes back is believed only if the instance has signed it; a clock that is off is
-corrected once by what the other says under its signature.
+A call costs one POST, and one more on a connection that is new: the other end shows first that it is that instance.
+What comes back is believed only if the instance has signed it; a clock that is off is corrected once by what the other
+says under its signature.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Generator, Mapping
 from typing import Any
 
+import httpcore2
 import httpx2
 import mcp_types
 
@@ -22,9 +24,11 @@ from crow_hooks import Credentials, Crow, CrowError, InstanceRegistry, KnownInst
 from crow_plugins import token
 from crow_plugins.federation.breaker import Breaker
 from crow_plugins.federation.line import Client, Line, Result
+from crow_plugins.federation.meeting import meeting
 from crow_plugins.federation.telling import HEARD_HEADER, REVOCATIONS_HEADER, digest, heard
 from crow_plugins.outbound import urls
 from crow_plugins.outbound.calling import CheckedTransport
+from crow_plugins.outbound.opening import LookingBackend
 from crow_plugins.outbound.urls import Zone
 
 log = logging.getLogger(__name__)
@@ -101,13 +105,15 @@ class Peer:
         registry: InstanceRegistry,
         known: KnownInstance,
         instance_key: bytes,
+        chain: bytes,
         zones: Collection[Zone],
         tls: ssl.SSLContext | None,
     ) -> None:
         assert known.gateway_url is not None
         self._crow, self._registry, self.known, self._instance_key = crow, registry, known, instance_key
         url = urls.parse(known.gateway_url)
-        self._pool = CheckedTransport(url, zones, connections_max=CALLS_AT_ONCE, tls=tls)
+        dial = LookingBackend(httpcore2.AnyIOBackend(), url, meeting(crow, known, chain))
+        self._pool = CheckedTransport(url, zones, connections_max=CALLS_AT_ONCE, dial=dial, tls=tls)
         self._url = f"{url.text}/mcp"
         self.turns = asyncio.Semaphore(CALLS_AT_ONCE)  # whoever calls a tool here has one
         self.breaker = Breaker(time.monotonic)
@@ -130,6 +136,12 @@ class Peer:
 
     async def _run(self, use: Callable[[Client], Awaitable[Result]]) -> Result:
         line, auth = self._idle.pop() if self._idle else self._new_line()
+        try:
+            return await self._used(line, auth, use)
+        finally:  # the line is closed or handed back by now, so a caller that goes away meanwhile takes nothing along
+            await self._learn(auth)
+
+    async def _used(self, line: Line, auth: Signed, use: Callable[[Client], Awaitable[Result]]) -> Result:
         auth.offset = self._offset
         try:
             result = await line.run(use)
@@ -137,8 +149,6 @@ class Peer:
             self._discovered = None
             await self._hang_up()  # they took the peer for what it was before
             raise
-        finally:
-            await self._learn(auth)
         self._offset, self._discovered = auth.offset, line.discovered
         if self._discovered is None or self._is_closed:
             await line.close()

@@ -42,6 +42,7 @@ PORT_MAX = 65_535
 DEFAULT_PORTS: dict[Scheme, int] = {"http": 80, "https": 443}
 # What a person copies from an assistant's settings is the gateway's endpoint; its base is meant.
 PATHS = frozenset({"", "/", "/mcp", "/mcp/", "/router/mcp", "/router/mcp/"})
+CHALLENGE_PATH = "/.well-known/crow"  # where an instance shows who it is
 RESERVED = "a reserved address"
 
 

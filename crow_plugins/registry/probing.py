@@ -25,7 +25,7 @@ from crow_plugins.outbound import urls
 from crow_plugins.outbound.calling import BadStatus, Bounds, CallError, RemoteGateway, system_tls
 from crow_plugins.outbound.urls import Zone
 
-PATH = "/.well-known/crow"
+PATH = urls.CHALLENGE_PATH
 PROOF_PATH = f"{PATH}/proof"
 SECONDS = 8.0
 ANSWER_BYTES = 16 * 1024

@@ -31,16 +31,42 @@ def uses(tmp_path: Path) -> Iterator[Uses]:
     opened.close()
 
 
-def test_the_second_use_is_refused_in_every_process_and_after_a_close(uses: Uses, tmp_path: Path) -> None:
-    uses.use(b"a" * 16, NOW + 60, NOW)
+@pytest.mark.anyio
+async def test_the_second_use_is_refused_in_every_process_and_after_a_close(uses: Uses, tmp_path: Path) -> None:
     other = Uses(tmp_path / "replay.db")
-    for each in (uses, other):
-        with pytest.raises(TokenReplayed):
-            each.use(b"a" * 16, NOW + 60, NOW)
+    for first, jti in ((uses, b"a" * 16), (other, b"b" * 16), (uses, b"c" * 16)):  # the last two with both files open
+        await first.use(jti, NOW + 60, NOW)
+        for each in (uses, other):
+            with pytest.raises(TokenReplayed):
+                await each.use(jti, NOW + 60, NOW)
     other.close()
     with pytest.raises(TokenReplayed):
-        other.use(b"a" * 16, NOW + 60, NOW)
+        await other.use(b"a" * 16, NOW + 60, NOW)
     other.close()
+
+
+@pytest.mark.anyio
+async def test_a_use_waits_for_another_process_that_writes_and_the_event_loop_does_not(
+    uses: Uses, tmp_path: Path
+) -> None:
+    await uses.use(b"a" * 16, NOW + 60, NOW)
+    other = apsw.Connection(str(tmp_path / "replay.db"))
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("INSERT INTO uses (jti, forgotten_at) VALUES (?, ?)", (b"b" * 16, NOW))
+    waiting = [asyncio.create_task(uses.use(jti, NOW + 60, NOW)) for jti in (b"b" * 16, b"c" * 16)]
+    for _ in range(1_000):
+        await asyncio.sleep(0)  # the loop turns while they wait
+    assert not any(task.done() for task in waiting)
+    other.execute("COMMIT")
+    used = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(each) for each in used] == [TokenReplayed, type(None)]
+    other.close()
+
+
+def test_a_use_is_not_synced_and_the_log_not_copied_in_the_middle_of_a_call(uses: Uses) -> None:
+    asyncio.run(uses.use(b"a" * 16, NOW + 60, NOW))
+    assert uses._db is not None
+    assert [uses._db.pragma(name) for name in ("journal_mode", "synchronous", "wal_autocheckpoint")] == ["wal", 1, 0]
 
 
 def test_of_many_threads_with_one_token_one_passes(uses: Uses, tmp_path: Path) -> None:
@@ -48,7 +74,7 @@ def test_of_many_threads_with_one_token_one_passes(uses: Uses, tmp_path: Path) -
 
     def use(which: Uses) -> None:
         try:
-            which.use(b"b" * 16, NOW + 60, NOW)
+            asyncio.run(which.use(b"b" * 16, NOW + 60, NOW))
         except TokenReplayed:
             return
         passed.append(which)
@@ -62,21 +88,23 @@ def test_of_many_threads_with_one_token_one_passes(uses: Uses, tmp_path: Path) -
     other.close()
 
 
-def test_uses_are_forgotten_only_when_no_clock_could_take_the_token_any_more(uses: Uses, tmp_path: Path) -> None:
-    uses.use(b"c" * 16, NOW, NOW)
+@pytest.mark.anyio
+async def test_uses_are_forgotten_only_when_no_clock_could_take_the_token_any_more(uses: Uses, tmp_path: Path) -> None:
+    await uses.use(b"c" * 16, NOW, NOW)
     end = NOW + LEEWAY_SECONDS + FORGET_AFTER_SECONDS
     for now, kept in ((end, True), (end + 1, False)):
         for number in range(FORGET_EVERY):
-            uses.use(number.to_bytes(8, "big") + now.to_bytes(8, "big"), now, now)
+            await uses.use(number.to_bytes(8, "big") + now.to_bytes(8, "big"), now, now)
         db = apsw.Connection(str(tmp_path / "replay.db"))
         assert bool(list(db.execute("SELECT 1 FROM uses WHERE jti = ?", (b"c" * 16,)))) == kept
         db.close()
 
 
-def test_a_file_that_cannot_be_used_lets_nobody_in(tmp_path: Path) -> None:
+@pytest.mark.anyio
+async def test_a_file_that_cannot_be_used_lets_nobody_in(tmp_path: Path) -> None:
     (tmp_path / "replay.db").write_bytes(b"no database" * 1000)
     with pytest.raises(UsesUnavailable, match="check its permissions"):
-        Uses(tmp_path / "replay.db").use(b"a" * 16, NOW, NOW)
+        await Uses(tmp_path / "replay.db").use(b"a" * 16, NOW, NOW)
 
 
 def test_a_bucket_empties_and_fills_by_the_minute() -> None:

@@ -140,6 +140,7 @@ async def test_a_call_is_one_post_on_a_kept_connection_and_carries_nothing_of_th
             tokens += [await over_http(grackle, "crow_call_instance", **arguments) for _ in range(5)]
             assert wire.heard.count(b"POST /mcp") - before == 5
             assert (wire.connections, wire.heard.count(b"GET ")) == (1, 0)
+            assert wire.heard.count(b"POST /.well-known/crow ") == 1  # for the connection, not for each call
             assert [token for token in tokens if token.encode() in wire.heard] == []
             assert wire.heard.lower().count(b"authorization: bearer ") == wire.heard.count(b"POST /mcp")
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from asyncio import to_thread
 
 import pytest
 from fastmcp.exceptions import ToolError
 
-from crow_hooks import REGISTRY
+from crow_hooks import REGISTRY, CallAnswer, Credentials
+from crow_plugins.federation import OUTBOUND
 from crow_plugins.federation.telling import STATEMENT_BYTES_MAX, TOLD_MAX, digest, heard, told
-from tests.federation.chain import call_tool, chain
+from tests.federation.chain import call_tool, chain, federation
 from tests.federation.chain import made as made
 from tests.replicator.gateways import Instance
 
@@ -30,6 +33,33 @@ async def test_a_caller_hears_of_a_revocation_and_refuses_from_then_on(made: dic
             await call_tool(heron, "crow_call_instance", instance="swan", tool="crow_local_summary")
         with pytest.raises(ToolError, match="revoked"):
             await call_tool(swan, "crow_call_instance", instance="heron", tool="crow_local_summary")
+
+
+async def test_who_goes_away_while_a_revocation_is_kept_takes_no_line_along(
+    made: dict[str, Instance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with chain(made) as [grackle, swan, heron]:
+        revoking, learning = (each.host.services.find("tests", REGISTRY) for each in (grackle, swan))
+        await call_tool(swan, "crow_call_instance", instance="grackle", tool="crow_local_summary")
+        peer = swan.host.services.find("tests", OUTBOUND)._peers[grackle.host.instance.id]
+        await to_thread(revoking.revoke, heron.host.instance.id, None)
+        begun, may_end, learn = asyncio.Event(), threading.Event(), learning.learn
+        loop = asyncio.get_running_loop()
+
+        def slowly(heard: Credentials) -> frozenset[str]:
+            loop.call_soon_threadsafe(begun.set)
+            assert may_end.wait(20)
+            return learn(heard)
+
+        monkeypatch.setattr(learning, "learn", slowly)
+        call = asyncio.create_task(federation(swan).call(peer.known.instance.id, "crow_local_summary", {}))
+        await begun.wait()
+        assert len(peer._idle) == 1
+        call.cancel()
+        may_end.set()
+        await asyncio.wait([call])
+        assert len(peer._idle) == 1
+        assert isinstance(await federation(swan).call(peer.known.instance.id, "crow_local_summary", {}), CallAnswer)
 
 
 async def test_what_is_no_statement_of_the_chain_is_passed_over(

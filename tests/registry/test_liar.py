@@ -1,4 +1,4 @@
-"""Who answers at an address and knows all that is public of a chain learns no feed key, whatever is asked of him."""
+"""Who answers at an address and knows all that is public of a chain learns no feed key, and nothing of any call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crow_plugins.host import Host
 from crow_plugins.replicator import SYNC
 from crow_plugins.summaries import REFRESHING
 from tests.registry.liar import Liar, is_told, lying, until_heard
-from tests.registry.world import PATH, PROOF_PATH, House, Machine, chain_home
+from tests.registry.world import PATH, House, Machine, chain_home
 
 pytestmark = pytest.mark.anyio
 OWN_URL = 'gateway_url = "http://127.0.0.1:4100"'
@@ -24,7 +24,7 @@ LIES = {
 }
 
 
-async def test_a_liar_at_a_dialled_address_learns_no_feed_key(tmp_path: Path) -> None:
+async def test_a_liar_at_a_dialled_address_learns_no_feed_key_and_sees_no_call(tmp_path: Path) -> None:
     swan = Machine("swan")
     with Host(chain_home(tmp_path, "grackle", settings=OWN_URL)) as host:
         house = House(host)
@@ -40,13 +40,14 @@ async def test_a_liar_at_a_dialled_address_learns_no_feed_key(tmp_path: Path) ->
                 error = await house.registering.check(house.known("swan"))
                 assert error is not None
                 assert error.code == code
-            called = await host.services.find("tests", FEDERATION).call(swan.id, "crow_search", {"query": "tea"})
-            assert isinstance(called, CallFailure)
+                called = await host.services.find("tests", FEDERATION).call(swan.id, "crow_search", {"query": "tea"})
+                assert isinstance(called, CallFailure)
+                assert called.code == "not_proven"
             await host.services.find("tests", REFRESHING).refresh(swan.id)
             await host.services.find("tests", SYNC).sync_now(swan.id)
             await until_heard(liar, "/sync")
-        assert {"/health", PATH, "/mcp", "/sync", "introduced"} <= set(liar.paths)
-        assert PROOF_PATH not in liar.paths
+        assert set(liar.paths) == {"/health", PATH, "/sync", "introduced"}
+        assert not any(part in said.lower() for said in liar.heard for part in (b"bearer", b"crow_", b"tea"))
         feed_key = bytes.fromhex(host.keyring.identity.feed_key)
         assert not is_told(feed_key, b"\n".join(liar.heard))
 

@@ -22,7 +22,10 @@ FEDERATION_INBOUND = [
     *guards(
         "crow_plugins.federation.inbound",
         "tests/federation/test_inbound.py::test_a_token_works_once",
-        ("a token is used up", ("        self.uses.use(peer.claims.jti, peer.claims.expires_at, now)\n", "")),
+        (
+            "a token is used up",
+            ("            await self._uses.use(peer.claims.jti, peer.claims.expires_at, now)\n", ""),
+        ),
     ),
     *guards(
         "crow_plugins.federation.inbound",
@@ -90,7 +93,10 @@ FEDERATION_INBOUND = [
     *guards(
         "crow_plugins.federation.inbound",
         "tests/federation/test_inbound.py::test_a_call_is_contact",
-        ("a call is contact", ('            self._registry.seen(peer.id, "online")\n', "            pass\n")),
+        (
+            "a call is contact",
+            ('            await asyncio.to_thread(self._registry.seen, instance_id, "online")\n', "            pass\n"),
+        ),
     ),
 ]
 
@@ -160,6 +166,39 @@ FEDERATION_EXPOSURE = [
             "writing needs its own word",
             ("word.allowed and word.writes and tool not in NEVER", "word.allowed and tool not in NEVER"),
         ),
+    ),
+]
+
+FEDERATION_MEETING = [
+    *guards(
+        "crow_plugins.federation.meeting",
+        "tests/federation/test_meeting.py::test_another_instance_of_the_chain_at_the_address_hears_nothing",
+        (
+            "who answers is the one that is meant",
+            never("(shown.instance_id, shown.instance_key) != (known.instance.id, known.instance_key)"),
+        ),
+    ),
+    *guards(
+        "crow_plugins.federation.meeting",
+        "tests/federation/test_meeting.py::test_with_another_key_than_is_known_it_is_not_the_one",
+        (
+            "who answers has the key that is known",
+            (
+                "(shown.instance_id, shown.instance_key) != (known.instance.id, known.instance_key)",
+                "shown.instance_id != known.instance.id",
+            ),
+        ),
+    ),
+    *guards(
+        "crow_plugins.outbound.opening",
+        "tests/outbound/test_opening.py::test_without_a_good_answer_nothing_else_is_sent",
+        ("an answer has the status of one", never("response.status != OK")),
+        ("the connection can be used on", never("not self._connection.is_idle()")),
+    ),
+    *guards(
+        "crow_plugins.federation.remembered",
+        "tests/federation/test_remembered.py::test_a_word_counts_for_the_next_call",
+        ("a word counts at once", ("version is None or version != self._version", "self._version is None")),
     ),
 ]
 
@@ -353,6 +392,7 @@ MUTANTS = [
     *FEDERATION_INBOUND,
     *FEDERATION_REPLAY,
     *FEDERATION_EXPOSURE,
+    *FEDERATION_MEETING,
     *FEDERATION_VERIFYING,
     *FEDERATION_MESSAGE,
     *OUTBOUND_URLS,
