@@ -141,12 +141,6 @@ class Feed:
             raise NotHeld(f"block {seq}")
         return found
 
-    def byte_offset(self, seq: int) -> int:
-        """How many payload bytes lie before a block, or before the end. Raises `NotHeld`."""
-        if not 0 <= seq <= self.head.length:
-            raise NotHeld(f"block {seq}")
-        return sum(node.size for node in self._nodes(flat_tree.roots(seq)))
-
     def seek(self, offset: int) -> tuple[int, int]:
         """Which block holds a payload byte, and where in it. Raises `NotHeld`, also beyond the end."""
         start = 0

@@ -34,15 +34,6 @@ def uint(number: int) -> bytes:
     raise Unencodable("number", f"from 0 to {UINT_MAX}")
 
 
-def integer(number: int) -> bytes:
-    """A number that may be negative: 0, -1, 1, -2 become 0, 1, 2, 3."""
-    return uint(2 * number if number >= 0 else -2 * number - 1)
-
-
-def boolean(value: bool) -> bytes:
-    return b"\x01" if value else b"\x00"
-
-
 def flags(*values: bool) -> int:
     """Claims as bits, the first one lowest."""
     return sum(1 << place for place, value in enumerate(values) if value)
@@ -116,14 +107,6 @@ class Reader:
         if number > limit:
             raise OverLimit(what, limit)
         return number
-
-    def integer(self) -> int:
-        """A number that may be negative."""
-        number = self.uint()
-        return -(number + 1 >> 1) if number & 1 else number >> 1
-
-    def boolean(self) -> bool:
-        return self.uint(1, "a truth value") == 1
 
     def take(self, size: int) -> bytes:
         """Exactly `size` bytes."""

@@ -52,18 +52,11 @@ def exported(seed: bytes, passphrase: str, *, salt: bytes, nonce: bytes, cost: C
     return canonical_json.encode({"v": VERSION, "kind": KIND, "chain": chain, "seed": canonical_json.parse(sealed)})
 
 
-def chain_of(content: bytes) -> bytes:
-    """Which chain a file says it is of, for showing a fingerprint before the passphrase is asked; not proven.
-
-    Raises `NotAnExport`, `DeviceSecretCarried`, `ExportUnsealed`, `SealDamaged`, `SealNewer`.
-    """
-    return _parted(content)[0]
-
-
 def imported(content: bytes, passphrase: str | None) -> Transfer:
     """The identity in a file.
 
-    Raises as `chain_of`, and `PassphraseMissing`, `WrongPassphrase`, `EmptyPassphrase`, `NoMemory`.
+    Raises `NotAnExport`, `DeviceSecretCarried`, `ExportUnsealed`, `SealDamaged`, `SealNewer`, `PassphraseMissing`,
+    `WrongPassphrase`, `EmptyPassphrase`, `NoMemory`.
     """
     chain, sealed = _parted(content)
     seed = sealing.secret_of(SEED_KIND, sealed, passphrase)

@@ -23,8 +23,6 @@ READS_ALL = (
     "Whoever has this feed's key can read everything that this instance ever wrote, deleted rows and old versions too."
 )
 
-ToldPort = Callable[[int], None]
-
 
 class Terminal(Protocol):
     """What a command is handed, as far as it is used here."""

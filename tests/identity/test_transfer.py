@@ -26,7 +26,7 @@ from crow_plugins.identity.errors import (
     WrongPassphrase,
 )
 from crow_plugins.identity.sealing import LEAST_COST, USUAL_COST, Cost
-from crow_plugins.identity.transfer import SEED_KIND, SIZE_MAX, Transfer, chain_of, exported, imported
+from crow_plugins.identity.transfer import SEED_KIND, SIZE_MAX, Transfer, exported, imported
 from tests.identity.making import CHAIN, GRACKLE, SWAN
 
 VECTOR = json.loads((Path(__file__).parent / "vectors-joining.json").read_text())["transfer"]
@@ -57,10 +57,6 @@ def test_the_file_is_that_of_the_vectors() -> None:
 
 def test_an_identity_comes_back_from_its_file_at_the_usual_cost() -> None:
     assert imported(export(cost=USUAL_COST), PASSPHRASE) == Transfer(SEED, CHAIN.public_key)
-
-
-def test_which_chain_it_is_of_can_be_shown_before_it_is_opened() -> None:
-    assert chain_of(CONTENT) == CHAIN.public_key
 
 
 def test_neither_secret_nor_passphrase_shows_in_the_file_or_in_a_representation() -> None:
@@ -202,4 +198,4 @@ values = st.none() | st.booleans() | st.integers(-3, 3) | st.text(st.characters(
 )
 def test_of_any_bytes_comes_an_identity_or_a_named_refusal(content: bytes) -> None:
     with suppress(IdentityError):
-        transfer.chain_of(content)
+        transfer.imported(content, None)
