@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,6 +16,9 @@ from hypothesis import HealthCheck, settings
 from crow_plugins.files import make_private_folder
 from crow_plugins.host import Host
 from crow_plugins.keyring import Keyring
+
+if TYPE_CHECKING:
+    from fastmcp import Client
 
 # A shell that runs the tests in the background has SIGINT ignored, and every process they start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -63,3 +67,12 @@ def open_host() -> Iterator[Callable[..., Host]]:
 @pytest.fixture
 def host(home: Path, open_host: Callable[..., Host]) -> Host:
     return open_host(home)
+
+
+@pytest.fixture(params=["auto", "legacy"])
+async def client(request: pytest.FixtureRequest, host: Host) -> AsyncIterator[Client[Any]]:
+    """An assistant of either protocol era."""
+    from fastmcp import Client  # takes a second to import: most tests do without
+
+    async with Client(host.server, mode=request.param) as client:
+        yield client

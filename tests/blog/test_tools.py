@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from fastmcp import Client
 from fastmcp.exceptions import ToolError
 
 from crow_plugins.host import Host
+from tests.tool_calls import call, refused
 
 pytestmark = pytest.mark.anyio
 NOWHERE = "00000000-0000-4000-8000-000000000000"
@@ -34,18 +34,6 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
     ("crow_list_posts", {"cursor": "garbage!"}, "cursor is not one of ours"),
     ("crow_search_posts", {"query": " "}, "the query is empty"),
 ]
-
-
-@pytest.fixture(params=["auto", "legacy"])
-async def client(request: pytest.FixtureRequest, host: Host) -> AsyncIterator[Client[Any]]:
-    async with Client(host.server, mode=request.param) as client:
-        yield client
-
-
-async def call(client: Client[Any], tool: str, **arguments: object) -> dict[str, Any]:
-    result = await client.call_tool(tool, arguments)
-    assert result.structured_content is not None
-    return result.structured_content
 
 
 async def test_the_tools_are_there_with_honest_annotations(client: Client[Any]) -> None:
@@ -123,9 +111,6 @@ async def test_bad_input_is_one_sentence_and_changes_nothing(
     client: Client[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     for tool, arguments, sentence in REFUSED:
-        with pytest.raises(ToolError) as refusal:
-            await client.call_tool(tool, arguments)
-        assert sentence in str(refusal.value)
-        assert "\n" not in str(refusal.value)
+        await refused(client, tool, arguments, sentence)
     assert "Traceback" not in caplog.text
     assert (await call(client, "crow_list_posts"))["total"] == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from fastmcp import Client
 from fastmcp.exceptions import ToolError
 
 from crow_plugins.host import Host
+from tests.tool_calls import call, refused
 
 pytestmark = pytest.mark.anyio
 NOWHERE = "00000000-0000-4000-8000-000000000000"
@@ -46,18 +46,6 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
     ("crow_list_contacts", {"limit": 101}, "limit of crow_list_contacts"),
     ("crow_find_contacts", {"query": ""}, "query of crow_find_contacts"),
 ]
-
-
-@pytest.fixture(params=["auto", "legacy"])
-async def client(request: pytest.FixtureRequest, host: Host) -> AsyncIterator[Client[Any]]:
-    async with Client(host.server, mode=request.param) as client:
-        yield client
-
-
-async def call(client: Client[Any], tool: str, **arguments: object) -> dict[str, Any]:
-    result = await client.call_tool(tool, arguments)
-    assert result.structured_content is not None
-    return result.structured_content
 
 
 async def names(client: Client[Any], query: str, **arguments: object) -> list[str]:
@@ -171,9 +159,6 @@ async def test_bad_input_is_one_sentence_and_changes_nothing(
     client: Client[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     for tool, arguments, sentence in REFUSED:
-        with pytest.raises(ToolError) as refusal:
-            await client.call_tool(tool, arguments)
-        assert sentence in str(refusal.value)
-        assert "\n" not in str(refusal.value)
+        await refused(client, tool, arguments, sentence)
     assert "Traceback" not in caplog.text
     assert (await call(client, "crow_list_contacts"))["total"] == 0

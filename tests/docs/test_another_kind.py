@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fastmcp import Client
@@ -18,6 +17,7 @@ from fastmcp.exceptions import ToolError
 from crow_hooks import Check, Format
 from crow_plugins.host import Host
 from tests.replicator.gateways import Instance, acquainted, make_home, open_instance, serving, until
+from tests.tool_calls import call
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "another-kind.md"
 FILE = re.compile(r"\*\*`(?P<name>\S+)`\*\*\n```\w+\n(?P<text>.*?)```", re.DOTALL)
@@ -57,12 +57,6 @@ def kitchen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 @pytest.fixture
 def host(kitchen: Callable[[str], Path], open_host: Callable[..., Host]) -> Host:
     return open_host(kitchen("heron"))
-
-
-async def call(client: Client[Any], tool: str, **arguments: object) -> dict[str, Any]:
-    result = await client.call_tool(tool, arguments)
-    assert result.structured_content is not None
-    return result.structured_content
 
 
 def test_it_takes_fewer_lines_than_promised() -> None:

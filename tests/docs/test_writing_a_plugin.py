@@ -21,6 +21,7 @@ from fastmcp.exceptions import ToolError
 
 from crow_hooks import Check, Summary
 from crow_plugins.host import Host
+from tests.tool_calls import call
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "writing-a-plugin.md"
@@ -136,12 +137,6 @@ def kept(host: Host) -> list[int]:
     with host.read() as db:
         lamport = int(db.execute_sql("SELECT lamport FROM clock").fetchone()[0])
     return [rows(host, "books"), rows(host, "row_versions"), lamport]
-
-
-async def call(client: Client[Any], tool: str, **arguments: object) -> dict[str, Any]:
-    result = await client.call_tool(tool, arguments)
-    assert result.structured_content is not None
-    return result.structured_content
 
 
 def test_the_page_can_be_followed_to_its_end(author: Author) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,21 +10,10 @@ from fastmcp import Client
 from fastmcp.exceptions import ToolError
 
 from crow_plugins.host import Host
+from tests.tool_calls import call, refused
 
 pytestmark = pytest.mark.anyio
 NOWHERE = "00000000-0000-4000-8000-000000000000"
-
-
-@pytest.fixture(params=["auto", "legacy"])
-async def client(request: pytest.FixtureRequest, host: Host) -> AsyncIterator[Client[Any]]:
-    async with Client(host.server, mode=request.param) as client:
-        yield client
-
-
-async def call(client: Client[Any], tool: str, **arguments: object) -> dict[str, Any]:
-    result = await client.call_tool(tool, arguments)
-    assert result.structured_content is not None
-    return result.structured_content
 
 
 async def store(client: Client[Any], content: str, **fields: object) -> dict[str, Any]:
@@ -177,11 +165,7 @@ async def test_readable_text_fences_what_was_stored(client: Client[Any]) -> None
 async def test_bad_input_is_one_sentence_and_changes_nothing(
     client: Client[Any], caplog: pytest.LogCaptureFixture, tool: str, arguments: dict[str, object], sentence: str
 ) -> None:
-    with pytest.raises(ToolError) as refusal:
-        await client.call_tool(tool, arguments)
-    message = str(refusal.value)
-    assert sentence in message
-    assert "\n" not in message
+    await refused(client, tool, arguments, sentence)
     assert "Traceback" not in caplog.text
     assert (await call(client, "crow_memory_stats"))["total"] == 0
 

@@ -14,6 +14,7 @@ from fastmcp.exceptions import ToolError
 from crow_hooks import Entry, Version
 from crow_plugins.host import Host
 from crow_plugins.projects.note import NOTE
+from tests.tool_calls import call
 
 pytestmark = pytest.mark.anyio
 NOWHERE = "00000000-0000-4000-8000-000000000000"
@@ -31,12 +32,6 @@ BOTH_ERAS = pytest.mark.parametrize("client", ["auto", "legacy"], indirect=True)
 async def client(request: pytest.FixtureRequest, host: Host) -> AsyncIterator[Client[Any]]:
     async with Client(host.server, mode=getattr(request, "param", "auto")) as client:
         yield client
-
-
-async def call(client: Client[Any], tool: str, **arguments: object) -> dict[str, Any]:
-    result = await client.call_tool(tool, arguments)
-    assert result.structured_content is not None
-    return result.structured_content
 
 
 async def text_of(client: Client[Any], tool: str, **arguments: object) -> str:

@@ -55,6 +55,24 @@ def texts(machine: Machine) -> dict[object, object]:
     return dict(machine.rows("SELECT id, text FROM things"))  # type: ignore[arg-type]
 
 
+def back_on_its_other_branch(folder: Path, grackle: Machine, swan: Machine) -> tuple[Machine, Path]:
+    """Restored, and in doubt, with "once" where swan has "another branch"; and a file of that."""
+    grackle.write("before", ROWS[0])
+    short = backup(grackle, folder / "short")
+    grackle = reopen(folder / "grackle", grackle.keyring)
+    introduce(grackle, swan)
+    grackle.write("once", ROWS[1])
+    long = backup(grackle, folder / "long")
+    grackle = restored(reopen(folder / "grackle", grackle.keyring), short, swan)
+    grackle.doubt()
+    grackle.write("another branch", ROWS[2])
+    grackle.heal()
+    carry(grackle, swan)
+    grackle = restored(grackle, long, swan)
+    grackle.doubt()
+    return grackle, long
+
+
 def test_a_restored_machine_takes_its_feed_back_and_goes_on(tmp_path: Path) -> None:
     with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
         grackle.write("before", ROWS[0])
@@ -172,19 +190,7 @@ def test_an_orphan_that_was_never_applied_is_applied_when_it_is_rescued(tmp_path
 def test_an_own_entry_that_came_back_and_is_parked_is_not_appended_again(tmp_path: Path) -> None:
     """It was cut off here and comes back in a later branch while its plugin is off, so no index has it."""
     with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
-        grackle.write("before", ROWS[0])
-        short = backup(grackle, tmp_path / "short")
-        grackle = reopen(tmp_path / "grackle", grackle.keyring)
-        introduce(grackle, swan)
-        grackle.write("once", ROWS[1])
-        long = backup(grackle, tmp_path / "long")
-        grackle = restored(reopen(tmp_path / "grackle", grackle.keyring), short, swan)
-        grackle.doubt()
-        grackle.write("another branch", ROWS[2])
-        grackle.heal()
-        carry(grackle, swan)
-        grackle = restored(grackle, long, swan)
-        grackle.doubt()
+        grackle, long = back_on_its_other_branch(tmp_path, grackle, swan)
         grackle.heal(swan)
         assert len(grackle.blocks()) == 3
         carry(grackle, swan)
@@ -237,19 +243,7 @@ def test_an_own_entry_that_an_older_release_could_not_read_is_appended_again_by_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with chain(tmp_path, "grackle", "swan") as [grackle, swan]:
-        grackle.write("before", ROWS[0])
-        short = backup(grackle, tmp_path / "short")
-        grackle = reopen(tmp_path / "grackle", grackle.keyring)
-        introduce(grackle, swan)
-        grackle.write("once", ROWS[1])
-        long = backup(grackle, tmp_path / "long")
-        grackle = restored(reopen(tmp_path / "grackle", grackle.keyring), short, swan)
-        grackle.doubt()
-        grackle.write("another branch", ROWS[2])
-        grackle.heal()
-        carry(grackle, swan)
-        grackle = restored(grackle, long, swan)
-        grackle.doubt()
+        grackle, _ = back_on_its_other_branch(tmp_path, grackle, swan)
         with monkeypatch.context() as older:
             older.setattr(entry, "FORMAT", entry.FORMAT - 1)
             grackle.heal(swan)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from fastmcp import Client
 from fastmcp.exceptions import ToolError
 
 from crow_plugins.host import Host
+from tests.tool_calls import call, refused
 
 pytestmark = pytest.mark.anyio
 VALUES = [True, 0, -3, 1.5, "", "12", '"quoted"', "é 🦆", [], [1, [2]], {}, {"a": {"b": None}}, [None], 2**53 - 1]
@@ -36,18 +36,6 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
     ("crow_list_settings", {"prefix": "A"}, "a key is words of small letters"),
     ("crow_list_settings", {"limit": 101}, "limit of crow_list_settings"),
 ]
-
-
-@pytest.fixture(params=["auto", "legacy"])
-async def client(request: pytest.FixtureRequest, host: Host) -> AsyncIterator[Client[Any]]:
-    async with Client(host.server, mode=request.param) as client:
-        yield client
-
-
-async def call(client: Client[Any], tool: str, **arguments: object) -> dict[str, Any]:
-    result = await client.call_tool(tool, arguments)
-    assert result.structured_content is not None
-    return result.structured_content
 
 
 async def put(client: Client[Any], key: str, value: object, scope: str = "shared") -> dict[str, Any]:
@@ -168,10 +156,7 @@ async def test_bad_input_is_one_sentence_and_changes_nothing(
     client: Client[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     for tool, arguments, sentence in REFUSED:
-        with pytest.raises(ToolError) as refusal:
-            await client.call_tool(tool, arguments)
-        assert sentence in str(refusal.value)
-        assert "\n" not in str(refusal.value)
+        await refused(client, tool, arguments, sentence)
     assert "Traceback" not in caplog.text
     assert await keys(client) == []
 
