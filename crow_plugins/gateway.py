@@ -16,6 +16,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -47,6 +48,7 @@ STOP_SECONDS = 3  # what a stop waits for answers under way; streams that stay o
 BACKLOG = 2048
 DATE_TICK = 10  # uvicorn counts tenths of a second, and renews the date at every tenth of them
 WEBSOCKET_MESSAGE_BYTES_MAX = 1 << 20  # held in memory before anybody looks who sent it
+SWITCH_SECONDS = 0.001  # a thread that comes back from SQLite waits so long for one that is busy, not five times
 PORT_MAX = 65_535
 
 
@@ -112,6 +114,7 @@ def serve(
 
         def announce() -> None:
             gc.freeze()  # all that stays for good: no collection walks through it again
+            sys.setswitchinterval(SWITCH_SECONDS)
             write_private(host.home.gateway, json.dumps(asdict(running)).encode())
             log.info("gateway ready address=%s pid=%d", running.mcp, running.pid)
             ready(running)

@@ -62,7 +62,7 @@ class Close:
     channel: Channel
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Message:
     """One message on an open channel, sent or received."""
 

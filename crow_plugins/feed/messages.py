@@ -53,7 +53,7 @@ INDEX_MAX = 2 * LENGTH_MAX  # of a node in the flat tree
 NOT_AVAILABLE = 1  # reasons of `NoData`; 0 is none given
 INVALID_REQUEST = 2
 
-_BYTES, _POSITIONS, _NODES = "bytes of a feed", "blocks of a feed", "nodes of a feed"
+_BYTES, _POSITIONS, _NODES, _FORKS = "bytes of a feed", "blocks of a feed", "nodes of a feed", "forks of a feed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Sync:
     allow_push: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """Asks for a proof at `fork`; the answer bears the same `id`. Id 0 asks to settle a fork."""
 
@@ -91,7 +91,7 @@ class Cancel:
     request: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Data:
     """Answers a request; with id 0 nobody asked, and it shows a fork."""
 
@@ -249,7 +249,8 @@ def _write_data(data: Data) -> bytes:
 
 
 def _read_data(reader: Reader) -> Data:
-    flags, number, fork = reader.uint(), reader.uint(), _fork(reader)
+    uint = reader.uint
+    flags, number, fork = uint(), uint(), uint(FORK_MAX, _FORKS)
     if flags == 1:  # nearly all of them
         return Data(number, Proof(fork, _read_block(reader)))
     proof = Proof(
@@ -264,7 +265,9 @@ def _read_data(reader: Reader) -> Data:
 
 
 def _read_block(reader: Reader) -> BlockProof:
-    return BlockProof(_position(reader), reader.buffer(BLOCK_BYTES_MAX, "a block"), _read_nodes(reader))
+    uint = reader.uint
+    index, size = uint(LENGTH_MAX, _POSITIONS), uint(BLOCK_BYTES_MAX, "a block")
+    return BlockProof(index, reader.take(size), _read_nodes(reader))
 
 
 def _read_upgrade(reader: Reader) -> UpgradeProof:
@@ -361,7 +364,7 @@ def _read_nodes(reader: Reader) -> tuple[Node, ...]:
 
 
 def _fork(reader: Reader) -> int:
-    return reader.uint(FORK_MAX, "forks of a feed")
+    return reader.uint(FORK_MAX, _FORKS)
 
 
 def _position(reader: Reader) -> int:
