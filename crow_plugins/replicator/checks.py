@@ -70,7 +70,7 @@ def _peers(crow: Crow) -> Finding:
         remedy = "look after those machines, then let them in again: crow sync now INSTANCE"
         return Finding(False, f"peers that sent false entries are shut out: {', '.join(shut_out)}", remedy)
     if frozen:
-        remedy = "run crow serve on those machines while this one is on: they mend it themselves"
+        remedy = "run crow serve there while this one is on, which mends it; if that machine is lost, see docs/trust.md"
         return Finding(False, f"two branches of one feed are known, of {', '.join(frozen)}", remedy)
     if marked:
         remedy = "the parked entries name the machine that gave it: revoke that one if somebody else may have its keys"
