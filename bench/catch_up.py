@@ -18,6 +18,7 @@ from bench.machines import Machine
 from bench.processes import INTEROP, PEERS, installed, node, running, said
 from bench.size import Size
 from crow_plugins.host import Host
+from crow_plugins.memories.memory import MEMORY
 
 ROW_BYTES, BATCH_ROWS = 300, 1000
 LIMITS = at_least(1.0, 2.5)
@@ -61,13 +62,11 @@ def fill(machine: Machine, rows: int) -> None:
 def write(host: Host, contents: Mapping[str, str]) -> None:
     """Memories by their ids, in one transaction."""
     with host.transaction() as transaction:
-        for row_id, content in contents.items():
-            transaction.db.execute_sql(
-                "INSERT INTO memories (id, content, category, importance, tags, origin_instance, "
-                "created_at, updated_at) VALUES (?, ?, 'general', 5, '[]', ?, ?, ?)",
-                (row_id, content, host.instance.id, transaction.now, transaction.now),
-            )
-            transaction.record("memory_insert", "memories", row_id)
+        origin, now = host.instance.id, transaction.now
+        rows = {
+            row_id: MEMORY.new({"content": content}, origin=origin, now=now) for row_id, content in contents.items()
+        }
+        transaction.insert("memory_insert", MEMORY.table, rows)
 
 
 def seconds_until_applied(machine: Machine, writer: Machine, rows: int) -> float:

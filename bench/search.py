@@ -30,6 +30,7 @@ from bench.queries import QUERIES
 from bench.size import SIZES, Size
 from crow_plugins.memories.schema import MIGRATIONS
 from crow_plugins.memories.search import Filters, search
+from crow_plugins.store.numbering import number_of
 
 ROWS, ROUNDS, LIMIT, BATCH = 60_000, 5, 10, 1000
 FEW_ROWS, FEW, MANY = 100_000, below(10), below(50, 15)  # milliseconds of the p95, up to so many rows and beyond
@@ -37,7 +38,7 @@ SEED = 7
 NO_FILTERS = Filters()
 FILTERS = (Filters(category="games"), Filters(tag="Debian Python Team"), Filters(min_importance=7))
 PRAGMAS = {"journal_mode": "WAL", "synchronous": "OFF", "cache_size": -16 * 1024}
-COLUMNS = ("id", "content", "category", "importance", "tags", "origin_instance", "created_at", "updated_at")
+COLUMNS = ("number", "id", "content", "category", "importance", "tags", "origin_instance", "created_at", "updated_at")
 
 
 def measure(size: Size) -> Iterator[Figure]:
@@ -77,8 +78,9 @@ def built(path: Path, all_memories: Iterator[dict[str, object]], rows: int) -> D
         with db.atomic():
             for memory in islice(all_memories, BATCH):
                 row = {**memory, "tags": json.dumps(memory["tags"], ensure_ascii=False), "origin_instance": "bench"}
+                row["number"] = number_of(int(str(row["created_at"])), str(row["id"]))
                 values = tuple(row[name] for name in COLUMNS)
-                db.execute_sql(f"INSERT INTO memories ({', '.join(COLUMNS)}) VALUES ({places})", values)
+                db.execute_sql(f"INSERT OR IGNORE INTO memories ({', '.join(COLUMNS)}) VALUES ({places})", values)
     db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     return db
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crow_hooks import Change, Check, Crow, Entry, Format, SearchKind, SyncedTable, Tables, hookimpl
+from crow_hooks import Change, Check, Crow, Entry, Format, Job, SearchKind, SyncedTable, Tables, hookimpl
 from crow_plugins.blog.post import POST, check_row
 from crow_plugins.blog.posts import Posts
 from crow_plugins.blog.schema import INDEX, MIGRATIONS
 from crow_plugins.blog.settings import BlogSettings
-from crow_plugins.fulltext import index_check, search_kind
+from crow_plugins.fulltext import index_check, index_jobs, search_kind
 from crow_plugins.rows import rows_format
 
 if TYPE_CHECKING:
@@ -72,3 +72,8 @@ def register_formats(crow: Crow) -> Sequence[Format]:
 @hookimpl
 def register_checks(crow: Crow) -> Sequence[Check]:
     return [index_check(crow, INDEX, "posts index")]
+
+
+@hookimpl
+def register_jobs(crow: Crow) -> Sequence[Job]:
+    return index_jobs(crow, INDEX)

@@ -17,7 +17,7 @@ INDEX = TextIndex(
 MIGRATIONS = (
     f"""
     CREATE TABLE posts (
-        number          INTEGER PRIMARY KEY,   -- its place in the full-text index; stays home
+        number          INTEGER PRIMARY KEY,   -- made of created_at and id: its place in the full-text index
         id              TEXT    NOT NULL UNIQUE,
         title           TEXT    NOT NULL,
         slug            TEXT    NOT NULL,      -- not unique: two machines may give the same one

@@ -24,7 +24,7 @@ def _texts(row: str, column: str) -> str:
 MIGRATIONS = (
     f"""
     CREATE TABLE contacts (
-        number          INTEGER PRIMARY KEY,   -- its place in the full-text index; stays home
+        number          INTEGER PRIMARY KEY,   -- made of created_at and id: its place in the full-text index
         id              TEXT    NOT NULL UNIQUE,
         name            TEXT    NOT NULL,
         emails          TEXT    NOT NULL,      -- JSON: objects with address and label
@@ -54,7 +54,7 @@ MIGRATIONS = (
         DELETE FROM contacts_fts WHERE rowid = old.number;
     END;
     CREATE TRIGGER contacts_reindexed
-    AFTER UPDATE OF name, emails, addresses, urls, organisation, title, notes, tags ON contacts BEGIN
+    AFTER UPDATE OF name, emails, addresses, urls, organisation, title, notes, tags, number ON contacts BEGIN
         DELETE FROM contacts_fts WHERE rowid = old.number;
         INSERT INTO contacts_fts (rowid, name, emails, work, tags, notes) VALUES ({_words("new")});
     END;

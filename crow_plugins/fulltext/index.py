@@ -17,6 +17,7 @@ Record = TypeVar("Record", bound=Row)
 
 TOKENIZER = ("porter", "unicode61", "remove_diacritics", "2")  # what the index is made with; queries are read by it too
 
+MARK = "\ue000"  # of the letters for private use, which the index takes for letters of a word
 # Scripts without spaces, as a pattern of `GLOB`: Thai to Khmer, kana, Han. The index takes a run of them for one word.
 UNSPACED = "*[ก-႟ក-៿぀-ヿ㐀-鿿]*"
 
@@ -25,8 +26,10 @@ UNSPACED = "*[ก-႟ក-៿぀-ヿ㐀-鿿]*"
 class TextIndex(Generic[Record]):
     """What is searched in a table, how much each column counts, and how its rows are read and shown.
 
-    The table has an `id`, and `number INTEGER PRIMARY KEY`: a row's place in the index, which stays home. `weights`
-    are the indexed columns, each with what a word in it counts. The snippet is cut from the first of `snippets` that
+    The table has an `id`, and `number INTEGER PRIMARY KEY`: a row's place in the index, made of what travels. `weights`
+    are the indexed columns, each with what a word in it counts. `marks` are the columns of which the column `marks` is
+    generated, where there is one: words that nobody types, each beginning with `MARK`, by which rows can be told apart
+    in the index without a look at them. The snippet is cut from the first of `snippets` that
     matches. `scanned` are the columns that are read row by row for what no word index finds: signs, and text inside a
     run of a script without spaces. `time` is the column (unix seconds) by which new rows gain; `boost`
     is SQL for what a row gains (up to 1) or loses (down to -1) besides. Rows are read as `columns`, by `record`.
@@ -40,6 +43,12 @@ class TextIndex(Generic[Record]):
     record: Callable[[Sequence[object]], Record]
     time: str = "updated_at"
     boost: str = "0"
+    marks: tuple[str, ...] = ()
+
+    @property
+    def indexed(self) -> tuple[str, ...]:
+        """The columns of the full-text table."""
+        return (*(column for column, _ in self.weights), *(["marks"] if self.marks else []))
 
     @property
     def fts(self) -> str:
@@ -72,8 +81,9 @@ def index_sql(index: TextIndex[Record]) -> str:
     A migration is text that never changes once released: who changes what this function or a `TextIndex` says of
     the index adds a migration that drops these and makes them anew.
     """
-    table, fts, columns = index.table, index.fts, [column for column, _ in index.weights]
-    listed, new, old = (", ".join(prefix + column for column in columns) for prefix in ("", "new.", "old."))
+    table, fts = index.table, index.fts
+    listed, new, old = (", ".join(prefix + column for column in index.indexed) for prefix in ("", "new.", "old."))
+    read = ", ".join((*(column for column, _ in index.weights), *index.marks, "number"))
     return f"""
     CREATE INDEX {index.unspaced} ON {table} (number) WHERE {index.is_unspaced};
     CREATE VIRTUAL TABLE {fts} USING fts5 (
@@ -88,7 +98,7 @@ def index_sql(index: TextIndex[Record]) -> str:
     CREATE TRIGGER {table}_unindexed AFTER DELETE ON {table} BEGIN
         INSERT INTO {fts} ({fts}, rowid, {listed}) VALUES ('delete', old.number, {old});
     END;
-    CREATE TRIGGER {table}_reindexed AFTER UPDATE OF {listed} ON {table} BEGIN
+    CREATE TRIGGER {table}_reindexed AFTER UPDATE OF {read} ON {table} BEGIN
         INSERT INTO {fts} ({fts}, rowid, {listed}) VALUES ('delete', old.number, {old});
         INSERT INTO {fts} (rowid, {listed}) VALUES (new.number, {new});
     END;

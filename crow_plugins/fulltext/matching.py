@@ -1,25 +1,29 @@
 """Asking the full-text index: which rows match an expression and pass the conditions, and how many. Always bounded.
 
 A step of a search never ranks more than some thousands of rows, the newest that match, so a word that every other
-row has costs milliseconds on a million of them. A condition that lets few through is listed first, from its
-index; one that lets many through is looked up row by row, and the bound is reached soon.
+row has costs milliseconds on a million of them. Which are the newest, their numbers tell, which are the same on every
+machine. A condition on an indexed column or a tag goes into the expression, and the row has the last word. Of the
+others, one that lets few through is listed first, from its index; one that lets many through is looked up row by row.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Generic, cast
 
 from apsw import FTS5_TOKENIZE_QUERY
 from peewee import Database
 
 from crow_plugins.fulltext.index import TOKENIZER, Record, TextIndex
-from crow_plugins.fulltext.query import Token, Tokenize, Tokenizers, all_of, quoted
-from crow_plugins.rows.condition import Condition, TagIs
+from crow_plugins.fulltext.query import Token, Tokenize, Tokenizers, all_of, any_of, quoted
+from crow_plugins.fulltext.relevance import RELEVANCE, Frequency, asked, enable, phrases
+from crow_plugins.rows.condition import ColumnIs, Condition, MarkIs, TagIs
 
-MATCHES_MAX, MATCHES_FILTERED_MAX = 2000, 1000  # with conditions, each costs a look at its row besides
+MATCHES_MAX, MATCHES_COSTLY_MAX = 2000, 1000  # costly: each is looked at besides, or has one of many common words
 SET_MAX = 20_000  # rows that a condition lets through, to be listed and not looked up one by one
+SAMPLE = 20_000  # the newest rows, of which it is known how many have a word that is in more than can be ranked
 UNSPACED_SCANNED_MAX, SCANNED_MAX, SCAN_MATCHES_MAX = 20_000, 5_000, 200
 
 Match = tuple[int, float]  # a row's number, and its relevance, which is above 0
@@ -45,30 +49,37 @@ class View(Generic[Record]):
     def __init__(
         self, db: Database, index: TextIndex[Record], conditions: Sequence[Condition], tokenizers: Tokenizers
     ) -> None:
+        enable(db)
         self._db, self._index = db, index
-        self._weights = ", ".join(str(weight) for _, weight in index.weights)
-        self._narrowing = _narrowing(index, conditions, tokenizers)
+        self._counts: dict[str, int] = {}
+        self._frequencies: dict[str, Frequency] = {}
+        narrowing = {each: _narrowing(index, each, tokenizers) for each in conditions}
+        self._narrowing = [expression for expression in narrowing.values() if expression]
         indexed = [condition for condition in conditions if condition.is_indexed]
         sizes = [self._size(condition) for condition in indexed]
-        self._listed = [each for each, size in zip(indexed, sizes, strict=True) if size <= SET_MAX]
+        small = [each for each, size in zip(indexed, sizes, strict=True) if size <= SET_MAX]
+        self._listed = [each for each in small if not narrowing[each]]
         self._looked_up = [condition for condition in conditions if condition not in self._listed]
-        self.is_small = bool(self._listed)
+        self.is_small = bool(small)
         self.is_empty = 0 in sizes
         self.was_bounded = False
 
     def count(self, expression: str) -> int:
         """How many rows match, conditions or no; all that are too many to be ranked count alike."""
-        return self._count(f"{self._index.fts} WHERE {self._index.fts} MATCH ?", expression, MATCHES_MAX + 1)
+        if expression not in self._counts:
+            source = f"{self._index.fts} WHERE {self._index.fts} MATCH ?"
+            self._counts[expression] = self._count(source, expression, MATCHES_MAX + 1)
+        return self._counts[expression]
 
-    def matching(self, expression: str) -> list[Match]:
-        """The newest rows that match, with their relevance."""
-        most = MATCHES_FILTERED_MAX if self._looked_up else MATCHES_MAX
+    def matching(self, expression: str, *, costly: bool = False) -> list[Match]:
+        """The newest rows that match, with their relevance; of what is `costly` to rank, fewer."""
+        most = MATCHES_COSTLY_MAX if costly or self._looked_up else MATCHES_MAX
         narrowed, values = self._narrowed("f.rowid")
         fts = self._index.fts
         rows = self._db.execute_sql(
-            f"SELECT f.rowid, -bm25({fts}, {self._weights}) FROM {fts} f "
+            f"SELECT f.rowid, {RELEVANCE}({fts}, ?) FROM {fts} f "
             f"WHERE {fts} MATCH ? AND {narrowed} ORDER BY f.rowid DESC LIMIT ?",
-            (all_of([expression, *self._narrowing]), *values, most),
+            (self._asked(expression), all_of([expression, *self._narrowing]), *values, most),
         ).fetchall()
         self.was_bounded |= len(rows) == most
         return list(rows)
@@ -92,6 +103,32 @@ class View(Generic[Record]):
         self.was_bounded |= len(rows) == SCAN_MATCHES_MAX
         return list(rows)
 
+    def _asked(self, expression: str) -> str:
+        """What the words of an expression count; one that stands there twice counts once."""
+        words = phrases(expression)
+        known = [None if word in words[:place] else self._frequency(word) for place, word in enumerate(words)]
+        weights = dict(self._index.weights)
+        return asked([weights.get(column, 0.0) for column in self._index.indexed], known)
+
+    def _frequency(self, phrase: str) -> Frequency:
+        if phrase not in self._frequencies:
+            self._frequencies[phrase] = self._counted(phrase)
+        return self._frequencies[phrase]
+
+    def _counted(self, phrase: str) -> Frequency:
+        rows = self.count(phrase)
+        if rows <= MATCHES_MAX:
+            return Frequency(rows)
+        source = f"{self._index.fts} WHERE {self._index.fts} MATCH ? AND rowid > {self._sampled_after}"
+        return Frequency(self._count(source, phrase, SAMPLE), SAMPLE if self._sampled_after else 0, rows)
+
+    @cached_property
+    def _sampled_after(self) -> int:
+        """The number after which the newest rows come that are sampled; 0 where there are no more than these."""
+        sql = f"SELECT id FROM {self._index.fts}_docsize ORDER BY id DESC LIMIT 1 OFFSET ?"
+        found = self._db.execute_sql(sql, (SAMPLE,)).fetchone()
+        return int(found[0]) if found else 0
+
     def _narrowed(self, number: str) -> tuple[str, list[object]]:
         """The conditions as SQL over rows that have this number, with the values to bind."""
         table = self._index.table
@@ -110,9 +147,13 @@ class View(Generic[Record]):
         return int(self._db.execute_sql(sql, (value, most)).fetchone()[0])
 
 
-def _narrowing(index: TextIndex[Record], conditions: Sequence[Condition], tokenizers: Tokenizers) -> list[str]:
-    """What the index can say of a tag: its words, as they stand in the JSON. The row itself has the last word."""
-    indexed = {column for column, _ in index.weights}
-    tags = [each for each in conditions if isinstance(each, TagIs) and each.column in indexed]
-    texts = [(each.column, json.dumps(each.value, ensure_ascii=False)) for each in tags]
-    return [f"{column} : {quoted(text)}" for column, text in texts if tokenizers.folds(text.encode("utf-8", "replace"))]
+def _narrowing(index: TextIndex[Record], condition: Condition, tokenizers: Tokenizers) -> str | None:
+    """What the index can say of a condition: the words of a column, or of a tag as they stand in the JSON; a mark."""
+    if not isinstance(condition, TagIs | ColumnIs | MarkIs) or condition.column not in index.indexed:
+        return None
+    if isinstance(condition, MarkIs):
+        return f"{condition.column} : {any_of(map(quoted, condition.marks))}"
+    text = condition.value if isinstance(condition, ColumnIs) else json.dumps(condition.value, ensure_ascii=False)
+    if not isinstance(text, str) or not tokenizers.folds(text.encode("utf-8", "replace")):
+        return None
+    return f"{condition.column} : {quoted(text)}"

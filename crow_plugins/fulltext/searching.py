@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, combinations
+from itertools import accumulate
 from typing import Generic
 
 from peewee import Database
@@ -116,7 +116,8 @@ def _steps(query: str, asked: Query, view: View[Record], tokenizers: Tokenizers)
             (count or view.count(other), one if count else other)
             for count, one, other in zip(counts, exact, wide, strict=True)
         ]
-        yield from (Step("some words", view.matching(each)) for each in _any(present, view.is_small))
+        for expression, costly in _any(present, view.is_small):
+            yield Step("some words", view.matching(expression, costly=costly))
 
 
 def _widened(asked: Query, begun: Sequence[str], counts: Sequence[int], tokenizers: Tokenizers) -> list[str]:
@@ -130,10 +131,11 @@ def _widened(asked: Query, begun: Sequence[str], counts: Sequence[int], tokenize
     return wide
 
 
-def _any(forms: Sequence[tuple[int, str]], is_small: bool) -> Iterator[str]:
+def _any(forms: Sequence[tuple[int, str]], is_small: bool) -> Iterator[tuple[str, bool]]:
     """Expressions that need only some of the words, each given with its count: the rarest, as many as can be ranked.
 
-    Common words beside them only add to the relevance. Where all words are common, two of them must be there.
+    Common words beside them only add to the relevance. Where all words are common, two of them must be there. Each
+    comes with whether it is of common words only.
     """
     present = sorted(form for form in forms if form[0])
     totals = accumulate(count for count, _ in present)
@@ -141,11 +143,19 @@ def _any(forms: Sequence[tuple[int, str]], is_small: bool) -> Iterator[str]:
     known = [form for _, form in present]
     common = known[len(rare) :][:PAIRED_MAX]
     if rare:
-        yield all_of([any_of(rare), any_of(known)]) if common else any_of(rare)
+        yield all_of([any_of(rare), any_of(known)]) if common else any_of(rare), False
     if len(common) > 1 and len(forms) > 2:  # of two words, both were looked for already
-        yield any_of(all_of(pair) for pair in combinations(common, 2))
+        yield _two_of(common), True
     if common and not rare:
-        yield common[0]
+        yield common[0], True
+
+
+def _two_of(forms: Sequence[str]) -> str:
+    """At least two of them, with as few words as say so: one of each half, or two of either."""
+    if len(forms) == 2:
+        return all_of(forms)
+    halves = [half for half in (forms[::2], forms[1::2]) if half]
+    return any_of([all_of(any_of(half) for half in halves), *(_two_of(half) for half in halves if len(half) > 1)])
 
 
 def _hits(

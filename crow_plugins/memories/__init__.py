@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crow_hooks import Check, Command, Crow, Format, SearchKind, Summary, SyncedTable, Tables, hookimpl
-from crow_plugins.fulltext import index_check, search_kind, title_of
+from crow_hooks import Check, Command, Crow, Format, Job, SearchKind, Summary, SyncedTable, Tables, hookimpl
+from crow_plugins.fulltext import index_check, index_jobs, search_kind, title_of
 from crow_plugins.memories.commands import commands
 from crow_plugins.memories.graph import graph
 from crow_plugins.memories.memories import Memories
@@ -59,3 +59,8 @@ def register_formats(crow: Crow) -> Sequence[Format]:
 @hookimpl
 def register_checks(crow: Crow) -> Sequence[Check]:
     return [index_check(crow, INDEX)]
+
+
+@hookimpl
+def register_jobs(crow: Crow) -> Sequence[Job]:
+    return index_jobs(crow, INDEX)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crow_plugins.rows import REQUIRED, Condition, Kind, equals, reference, tagged, tags, text, whole
+from crow_plugins.fulltext import MARK
+from crow_plugins.rows import REQUIRED, Condition, Kind, MarkIs, equals, reference, tagged, tags, text, whole
 
 CONTENT_BYTES_MAX, CATEGORY_MAX = 64 * 1024, 64
 CONTEXT_BYTES_MAX, SOURCE_BYTES_MAX = 16 * 1024, 2 * 1024
-IMPORTANCE_USUAL = 5  # what a memory gets when nobody says
+IMPORTANCE_USUAL, IMPORTANCE_MAX = 5, 10  # what a memory gets when nobody says, and the most
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ MEMORY = Kind(
     fields=(
         text("content", bytes_max=CONTENT_BYTES_MAX, default=REQUIRED),
         text("category", bytes_max=CATEGORY_MAX * 4, characters_max=CATEGORY_MAX, default="general", strip=True),
-        whole("importance", 1, 10, default=IMPORTANCE_USUAL),
+        whole("importance", 1, IMPORTANCE_MAX, default=IMPORTANCE_USUAL),
         tags(),
         text("context", bytes_max=CONTEXT_BYTES_MAX),
         text("source", bytes_max=SOURCE_BYTES_MAX),
@@ -72,5 +73,6 @@ class Filters:
 def _important(least: int) -> Condition:
     # The index of the important holds no others: SQLite uses it only where it can see that it may.
     if least > IMPORTANCE_USUAL:
-        return Condition(f"importance > {IMPORTANCE_USUAL} AND importance >= ?", least, is_indexed=True)
+        marks = tuple(f"{MARK}{each}" for each in range(least, IMPORTANCE_MAX + 1))
+        return MarkIs(f"importance > {IMPORTANCE_USUAL} AND importance >= ?", least, is_indexed=True, marks=marks)
     return Condition("importance >= ?", least)

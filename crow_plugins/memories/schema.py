@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from crow_plugins.fulltext import TextIndex, index_sql
-from crow_plugins.memories.memory import IMPORTANCE_USUAL, MEMORY
+from crow_plugins.fulltext import MARK, TextIndex, index_sql
+from crow_plugins.memories.memory import IMPORTANCE_MAX, IMPORTANCE_USUAL, MEMORY
 
 INDEX = TextIndex(
     table="memories",
@@ -13,12 +13,14 @@ INDEX = TextIndex(
     columns=MEMORY.columns,
     record=MEMORY.read,
     boost=f"(importance - {IMPORTANCE_USUAL}) / {IMPORTANCE_USUAL}.0",
+    marks=("importance",),
 )
 
+MARKS = f"iif(importance > {IMPORTANCE_USUAL}, char({ord(MARK)}) || min(importance, {IMPORTANCE_MAX}), NULL)"
 MIGRATIONS = (
     f"""
     CREATE TABLE memories (
-        number          INTEGER PRIMARY KEY,   -- its place in the full-text index; stays home
+        number          INTEGER PRIMARY KEY,   -- made of created_at and id: its place in the full-text index
         id              TEXT    NOT NULL UNIQUE,
         content         TEXT    NOT NULL,
         category        TEXT    NOT NULL,
@@ -30,7 +32,8 @@ MIGRATIONS = (
         origin_instance TEXT    NOT NULL,
         created_at      INTEGER NOT NULL,
         updated_at      INTEGER NOT NULL,
-        lamport_ts      INTEGER NOT NULL DEFAULT 0
+        lamport_ts      INTEGER NOT NULL DEFAULT 0,
+        marks           TEXT AS ({MARKS})      -- what the full-text index is told of a row beside its text
     );
     CREATE INDEX memories_updated ON memories (updated_at DESC, id);
     CREATE INDEX memories_category ON memories (category, updated_at DESC);

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crow_hooks import Check, Crow, Format, SearchKind, Summary, SyncedTable, Tables, hookimpl
-from crow_plugins.fulltext import index_check, search_kind, title_of
+from crow_hooks import Check, Crow, Format, Job, SearchKind, Summary, SyncedTable, Tables, hookimpl
+from crow_plugins.fulltext import index_check, index_jobs, search_kind, title_of
 from crow_plugins.projects.note import NOTE
 from crow_plugins.projects.project import PROJECT
 from crow_plugins.projects.references import references_check
@@ -67,3 +67,8 @@ def register_checks(crow: Crow) -> Sequence[Check]:
         index_check(crow, NOTES, "notes index"),
         references_check(crow),
     ]
+
+
+@hookimpl
+def register_jobs(crow: Crow) -> Sequence[Job]:
+    return index_jobs(crow, PROJECTS, SOURCES, NOTES)

@@ -41,7 +41,7 @@ NOTES = TextIndex(
 MIGRATIONS = (
     f"""
     CREATE TABLE projects (
-        number          INTEGER PRIMARY KEY,   -- its place in the full-text index; stays home
+        number          INTEGER PRIMARY KEY,   -- made of created_at and id: its place in the full-text index
         id              TEXT    NOT NULL UNIQUE,
         name            TEXT    NOT NULL,
         description     TEXT,

@@ -17,7 +17,7 @@ Within a transaction of one's own: `get`, `find`, `insert`, `change`.
 
 from __future__ import annotations
 
-from crow_plugins.rows.condition import Condition, TagIs, equals, tagged, where
+from crow_plugins.rows.condition import Condition, MarkIs, TagIs, equals, tagged, where
 from crow_plugins.rows.fence import fenced
 from crow_plugins.rows.field import REQUIRED, Field, choice, reference, tags, text, texts, whole
 from crow_plugins.rows.importer import Importer
@@ -32,6 +32,7 @@ __all__ = [
     "Field",
     "Importer",
     "Kind",
+    "MarkIs",
     "Page",
     "Row",
     "Rows",

@@ -23,8 +23,23 @@ class TagIs(Condition):
     column: str = "tags"
 
 
+@dataclass(frozen=True, slots=True)
+class ColumnIs(Condition):
+    """A column is exactly this; a full-text index over it helps to find such rows."""
+
+    column: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkIs(Condition):
+    """The row bears one of these marks: words that a full-text index has of a row beside its text."""
+
+    marks: tuple[str, ...] = ()
+    column: str = "marks"
+
+
 def equals(column: str, value: object, *, is_indexed: bool = True) -> Condition:
-    return Condition(f"{column} = ?", value, is_indexed)
+    return ColumnIs(f"{column} = ?", value, is_indexed, column=column)
 
 
 def tagged(tag: str, column: str = "tags") -> TagIs:

@@ -1,7 +1,7 @@
 """A kind of row that a person keeps: what it is called, its fields, and the value it is read as.
 
 Every such row carries its provenance: the instance that wrote it first, when, when it was changed last, and its
-place in logical time. The table behind it has `id`, the fields, and these four columns.
+place in logical time. The table behind it has `number INTEGER PRIMARY KEY`, `id`, the fields, and these four columns.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from crow_hooks import Change, Column, Data, Invalid, SyncedTable
 from crow_plugins.rows.field import REQUIRED, Field, as_it_is
 
 PROVENANCE = ("origin_instance", "created_at", "updated_at", "lamport_ts")
+NUMBERED_BY = "created_at"  # a row's number is made of it and of the id: see `crow_plugins.store.numbering`
 
 
 class Row(Protocol):
@@ -69,7 +70,7 @@ class Kind(Generic[Record]):
             Column("created_at", "integer"),
             Column("updated_at", "integer", bookkeeping=True),
         )
-        return SyncedTable(self.table, columns, tuple(dict.fromkeys(self.changes)))
+        return SyncedTable(self.table, columns, tuple(dict.fromkeys(self.changes)), numbered_by=NUMBERED_BY)
 
     def read(self, row: Sequence[object]) -> Record:
         """A row of `columns`, as it is stored, as a value."""

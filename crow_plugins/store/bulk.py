@@ -10,19 +10,23 @@ import peewee
 # The first of up to 30 columns: SQLite binds four times as many, and text this short is kept prepared.
 ROWS_A_STATEMENT = 256, 16, 1
 
+Returned = list[Sequence[object]]
 
-def insert(db: peewee.Database, into: str, rows: Sequence[Sequence[object]], otherwise: str = "") -> None:
-    """Run `into` VALUES rows `otherwise`; all rows are of the same width."""
+
+def insert(db: peewee.Database, into: str, rows: Sequence[Sequence[object]], otherwise: str = "") -> Returned:
+    """Run `into` VALUES rows `otherwise`, which may end in RETURNING; all rows are of the same width."""
     start = 0
+    returned: Returned = []
     for size in ROWS_A_STATEMENT:
         while len(rows) - start >= size:
-            _insert(db, into, rows[start : start + size], otherwise)
+            returned += _insert(db, into, rows[start : start + size], otherwise)
             start += size
+    return returned
 
 
-def _insert(db: peewee.Database, into: str, rows: Sequence[Sequence[object]], otherwise: str) -> None:
+def _insert(db: peewee.Database, into: str, rows: Sequence[Sequence[object]], otherwise: str) -> Returned:
     values = [value for each in rows for value in each]
-    db.execute_sql(_statement(into, len(rows), len(rows[0]), otherwise), values)
+    return list(db.execute_sql(_statement(into, len(rows), len(rows[0]), otherwise), values).fetchall())
 
 
 @lru_cache(maxsize=256)

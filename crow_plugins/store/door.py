@@ -215,7 +215,7 @@ class WriteTransaction:
             self._show_current(shape, row_id, known.state, state)
             digest = _digest(shape, state)
         else:
-            self.db.execute_sql(shape.stamp, (dot.lamport, *(image[name] for name in shape.bookkeeping), row_id))
+            shape.restamp(self.db, row_id, dot.lamport, image)
         self._keep(shape, row_id, known.state, state, digest, resolution if settled else "superseded", by)
         return self._written(type, shape, row_id, arrival, by)
 

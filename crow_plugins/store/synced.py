@@ -12,13 +12,14 @@ import math
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import peewee
 from pydantic_core import to_json
 
 from crow_hooks import Column, CrowError, Data, Invalid, NotFound, SyncedTable
 from crow_plugins.limits import DEPTH_MAX, ROW_BYTES_MAX, STRING_BYTES_MAX
-from crow_plugins.store import bulk
+from crow_plugins.store import bulk, numbering
 
 JSON_BYTES_A_COLUMN = 128  # its name, a number, quotes and commas, generously
 INTEGER_MAX = 2**53 - 1  # what every JSON reader holds exactly
@@ -51,6 +52,7 @@ class Shape:
     select: str
     insert: str
     update: str
+    beside: str
     delete: str
     stamp: str
     stamp_new: str
@@ -58,8 +60,12 @@ class Shape:
     @classmethod
     def of(cls, table: SyncedTable) -> Shape:
         names = [column.name for column in table.columns]
-        _refuse_a_natural_key_that_cannot_be(table)
+        _refuse_columns_that_cannot_be(table)
         listed = ", ".join(names)
+        number, beside, returning = "", "", ""
+        if table.numbered_by is not None:
+            number, returning = "number, ", " RETURNING number"
+            beside = f"ON CONFLICT (number) DO NOTHING{returning}"
         updates = ", ".join(f"{name} = excluded.{name}" for name in [*names, "lamport_ts"])
         bookkeeping = [column.name for column in table.columns if column.bookkeeping]
         stamps = ", ".join(f"{name} = ?" for name in ["lamport_ts", *bookkeeping])
@@ -70,11 +76,12 @@ class Shape:
             written=tuple((column.name, column.kind == "json") for column in table.columns),
             content=tuple((column.name, column.kind == "json") for column in table.columns if not column.bookkeeping),
             select=f"SELECT {listed} FROM {table.name} WHERE id = ?",
-            insert=f"INSERT INTO {table.name} (id, lamport_ts, {listed})",
+            insert=f"INSERT INTO {table.name} ({number}id, lamport_ts, {listed})",
             update=f"ON CONFLICT (id) DO UPDATE SET {updates}",
+            beside=beside,
             delete=f"DELETE FROM {table.name} WHERE id = ?",
-            stamp=f"UPDATE {table.name} SET {stamps} WHERE id = ?",
-            stamp_new=f"UPDATE {table.name} SET lamport_ts = ? WHERE id = ? RETURNING {listed}",
+            stamp=f"UPDATE {table.name} SET {stamps} WHERE id = ?{returning}",
+            stamp_new=f"UPDATE {table.name} SET lamport_ts = ? WHERE id = ? RETURNING {number}{listed}",
         )
 
     @property
@@ -97,7 +104,20 @@ class Shape:
 
     def stamped(self, db: peewee.Database, row_id: str, lamport: int) -> dict[str, object]:
         """The same, of a row that was just written for the first time; it bears `lamport` from then on."""
-        return self._image(row_id, db.execute_sql(self.stamp_new, (lamport, row_id)).fetchall())
+        rows = db.execute_sql(self.stamp_new, (lamport, row_id)).fetchall()
+        if self.table.numbered_by is None or not rows:
+            return self._image(row_id, rows)
+        [(number, *row)] = rows
+        image = self._image(row_id, [row])
+        self._settle(db, row_id, number, image)
+        return image
+
+    def restamp(self, db: peewee.Database, row_id: str, lamport: int, image: Data) -> None:
+        """Let a row that was written before bear `lamport`, and what `image` says of its bookkeeping columns."""
+        values = (lamport, *(image[name] for name in self.bookkeeping), row_id)
+        [*number] = db.execute_sql(self.stamp, values).fetchall()
+        if number:
+            self._settle(db, row_id, number[0][0], image)
 
     def _image(self, row_id: str, rows: Sequence[Sequence[object]]) -> dict[str, object]:
         if not rows:
@@ -111,7 +131,7 @@ class Shape:
 
     def insert_all(self, db: peewee.Database, rows: Iterable[tuple[str, int, Data]]) -> None:
         """Write rows that are not there, given by id, lamport and data."""
-        bulk.insert(db, self.insert, [self._values(*row) for row in rows])
+        self._put(db, rows, self.beside)
 
     def write(self, db: peewee.Database, row_id: str, lamport: int, data: Data) -> None:
         """Make the row equal to `data`; columns that do not travel keep their values."""
@@ -119,7 +139,33 @@ class Shape:
 
     def write_all(self, db: peewee.Database, rows: Iterable[tuple[str, int, Data]]) -> None:
         """The same for rows that are given by id, lamport and data."""
-        bulk.insert(db, self.insert, [self._values(*row) for row in rows], self.update)
+        self._put(db, rows, f"{self.update} {self.beside}")
+
+    def _put(self, db: peewee.Database, rows: Iterable[tuple[str, int, Data]], otherwise: str) -> None:
+        if self.table.numbered_by is None:
+            bulk.insert(db, self.insert, [self._values(*row) for row in rows], otherwise)
+            return
+        # By number, since a full-text index takes rows in that order at once.
+        by_number = ((self._number(row_id, data), (row_id, lamport, data)) for row_id, lamport, data in rows)
+        numbered = sorted(by_number, key=itemgetter(0))
+        written = bulk.insert(db, self.insert, [[number, *self._values(*row)] for number, row in numbered], otherwise)
+        answers = iter(written)
+        answer = next(answers, None)
+        for number, row in numbered:
+            if answer == (number,):
+                answer = next(answers, None)
+            else:  # its number is taken, and it is not here yet; or it is here, and had another time before
+                bulk.insert(db, self.insert, [[None, *self._values(*row)]], otherwise)
+                numbering.settle(db, self.table.name, self.table.numbered_by, row[0])
+
+    def _settle(self, db: peewee.Database, row_id: str, number: object, image: Data) -> None:
+        """A plugin that writes rows by SQL of its own need not know of numbers."""
+        by = str(self.table.numbered_by)
+        if _is_integer(image[by]) and number != self._number(row_id, image):
+            numbering.settle(db, self.table.name, by, row_id)
+
+    def _number(self, row_id: str, data: Data) -> int:
+        return numbering.number_of(data[str(self.table.numbered_by)], row_id)  # type: ignore[arg-type]  # an integer
 
     def _values(self, row_id: str, lamport: int, data: Data) -> list[object]:
         return [row_id, lamport, *(_encoded(data[name]) if is_json else data[name] for name, is_json in self.written)]
@@ -145,12 +191,17 @@ class Shape:
         return hashlib.blake2b(to_json(values), digest_size=16).digest()
 
 
-def _refuse_a_natural_key_that_cannot_be(table: SyncedTable) -> None:
-    """Rows of which the id is made of a column need that column, as text and never null."""
+def _refuse_columns_that_cannot_be(table: SyncedTable) -> None:
+    """Rows of which the id or the number is made of a column need that column, never null."""
     keys = [column.name for column in table.columns if column.kind == "text" and not column.nullable]
     if table.natural_key is not None and table.natural_key not in keys:
         raise Invalid(
             f"{table.name} has no text column {table.natural_key} that is never null; name one as natural_key"
+        )
+    times = [column.name for column in table.columns if column.kind == "integer" and not column.nullable]
+    if table.numbered_by is not None and table.numbered_by not in times:
+        raise Invalid(
+            f"{table.name} has no integer column {table.numbered_by} that is never null; name one as numbered_by"
         )
 
 

@@ -143,13 +143,16 @@ class SyncedTable:
 
     Its SQL table has a text key `id`, an integer `lamport_ts`, and the columns named here. A
     change type ending in `_delete` removes the row. `natural_key` names the column of
-    which the row id is the UUIDv5, for tables that must agree on a key while apart.
+    which the row id is the UUIDv5, for tables that must agree on a key while apart. `numbered_by`
+    names an integer column, a time in unix seconds: the SQL table then has `number INTEGER PRIMARY
+    KEY`, which Crow makes of that time and the id, so that rows stand in the same order everywhere.
     """
 
     name: str
     columns: tuple[Column, ...]
     change_types: tuple[str, ...]
     natural_key: str | None = None
+    numbered_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import pytest
 
 from crow_plugins.federation.breaker import FAILURES_MAX
 from crow_plugins.federation.searching import FederatedHit, merged
+from crow_plugins.memories.memory import MEMORY
 from tests.federation.chain import call_tool, chain, know
 from tests.federation.chain import made as made
 from tests.federation.test_many import DEAD
@@ -54,9 +55,9 @@ def test_copies_are_no_votes_and_kinds_are_not_mixed() -> None:
 def copy_row(there: Instance, here: Instance, **changed: object) -> None:
     """Have another instance hold the first memory of one, as sync would bring it, in another version."""
     with there.host.read() as db:
-        cursor = db.execute_sql("SELECT * FROM memories")
-        names, values = [column[0] for column in cursor.description], cursor.fetchone()
-    row: dict[str, Any] = dict(zip(names, values, strict=True)) | changed
+        columns = ("number", *MEMORY.columns)
+        values = db.execute_sql(f"SELECT {', '.join(columns)} FROM memories").fetchone()
+    row: dict[str, Any] = dict(zip(columns, values, strict=True)) | changed
     with here.host.transaction() as transaction:
         marks = ", ".join("?" * len(row))
         transaction.db.execute_sql(f"INSERT INTO memories ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))

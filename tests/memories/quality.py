@@ -20,9 +20,11 @@ from playhouse.apsw_ext import APSWDatabase
 from rich.console import Console
 from rich.table import Table
 
+from crow_plugins.fulltext.index import TOKENIZER
 from crow_plugins.memories.schema import MIGRATIONS
 from crow_plugins.memories.search import Filters, search
 from crow_plugins.rows import where
+from crow_plugins.store.numbering import number_of
 
 HERE = Path(__file__).parent
 NOW, DAY = 1_780_000_000, 86_400
@@ -73,6 +75,11 @@ def corpus() -> Database:
     with db.atomic():
         for line in (HERE / "corpus.jsonl").read_text().splitlines():
             keep(db, json.loads(line))
+    db.execute_sql(
+        "CREATE VIRTUAL TABLE plain USING fts5 (content, context, tags, category, content = 'memories', "
+        f"content_rowid = 'number', tokenize = '{' '.join(TOKENIZER)}', prefix = '3')"
+    )
+    db.execute_sql("INSERT INTO plain (plain) VALUES ('rebuild')")
     return db
 
 
@@ -84,6 +91,7 @@ def keep(db: Database, memory: dict[str, object]) -> None:
     usual = {"category": "general", "importance": 5, "tags": [], "context": None, "project_id": None}
     row = {**usual, **memory, "origin_instance": "here", "created_at": written, "updated_at": written}
     row.pop("age_days", None)
+    row["number"] = number_of(written, str(row["id"]))
     row["tags"] = json.dumps(row["tags"], ensure_ascii=False, separators=(",", ":"))
     places = ", ".join("?" * len(row))
     db.execute_sql(f"INSERT INTO memories ({', '.join(row)}) VALUES ({places})", tuple(row.values()))
@@ -94,13 +102,13 @@ def ours(db: Database, question: Question) -> Sequence[str]:
 
 
 def _index(joined: str) -> System:
-    """The same index, asked for the words as they are: what FTS5 does when nothing is added to it."""
+    """An index of the text alone, asked for the words as they are: what FTS5 does when nothing is added to it."""
 
     def answer(db: Database, question: Question) -> Sequence[str]:
         expression = joined.join(f'"{word}"' for word in re.findall(r"\w+", question.text))
         wanted, values = where(question.filters.conditions())
         sql = (
-            "SELECT id FROM memories JOIN (SELECT rowid AS found, rank FROM memories_fts WHERE memories_fts MATCH ?) "
+            "SELECT id FROM memories JOIN (SELECT rowid AS found, rank FROM plain WHERE plain MATCH ?) "
             f"ON number = found WHERE {wanted} ORDER BY rank LIMIT ?"
         )
         return [row_id for (row_id,) in db.execute_sql(sql, (expression, *values, DEPTH))]

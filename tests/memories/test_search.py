@@ -233,8 +233,16 @@ def test_of_too_many_matches_the_newest_are_ranked_and_the_count_says_so(world: 
     world.remember(*COMMON)
     found = world.found("library")
     assert (found.total, found.at_least, found.matched) == (matching.MATCHES_MAX, True, "all words")
-    newest = range(len(COMMON) - matching.MATCHES_MAX, len(COMMON))
-    assert [hit.record.id for hit in found.hits] == sorted(map(str, newest))[:10]  # equal in all else, so by id
+    newest = world.db.execute_sql("SELECT id FROM memories ORDER BY number DESC LIMIT ?", (matching.MATCHES_MAX,))
+    # Equal in all else, so by id.
+    assert [hit.record.id for hit in found.hits] == sorted(row_id for (row_id,) in newest)[:10]
+
+
+def test_of_too_many_matches_those_of_today_are_among_the_newest(world: World) -> None:
+    world.remember("a library of today")
+    world.remember(*COMMON, age_days=1)
+    assert world.ids("library of today")[0] == 0
+    assert world.ids("library", limit=1) == [0]
 
 
 @pytest.mark.parametrize(
@@ -261,6 +269,14 @@ def test_where_a_filter_lets_few_through_a_common_word_is_enough(world: World) -
     world.remember("on beekeeping")
     world.remember(*COMMON)
     assert world.ids("library beekeeping", category="rare") == [0]
+
+
+def test_the_importance_that_counts_is_the_one_of_today(world: World) -> None:
+    world.remember("the kettle", "a kettle", importance=8)
+    world.db.execute_sql("UPDATE memories SET importance = 4 WHERE id = '0'")
+    world.db.execute_sql("UPDATE memories SET importance = 99 WHERE id = '1'")  # no release of ours writes that
+    assert world.ids("kettle", min_importance=8) == [1]
+    assert world.ids("8") == []
 
 
 @pytest.mark.parametrize("importance", [1, 5, 6, 10])
@@ -306,10 +322,8 @@ def test_every_unspaced_script_is_in_the_list_of_unspaced_memories(world: World)
     world.remember(
         "東京", "ひらがな", "カタカナ", "ภาษาไทย", "ລາວ", "မြန်မာ", "ខ្មែរ", "한국어", "ελληνικά", "العربية", "हिन्दी"
     )
-    listed = world.db.execute_sql(
-        f"SELECT id FROM memories INDEXED BY memories_unspaced WHERE {INDEX.is_unspaced} ORDER BY number"
-    )
-    assert [int(row_id) for (row_id,) in listed] == list(range(7))
+    listed = world.db.execute_sql(f"SELECT id FROM memories INDEXED BY memories_unspaced WHERE {INDEX.is_unspaced}")
+    assert sorted(int(row_id) for (row_id,) in listed) == list(range(7))
 
 
 ALPHABET = "ab cé\0\"'()*:^-+{}[]<>~\\/%_;,.!?🦆東京ไท ßøİ\ud800\u0301\u200b\n\t7"
@@ -372,7 +386,7 @@ def test_the_index_stays_true_under_random_writes(world: World) -> None:
 def test_stamping_a_row_leaves_the_index_alone(world: World) -> None:
     world.remember("the kettle")
     before = world.db.execute_sql("SELECT * FROM memories_fts_data").fetchall()
-    world.db.execute_sql("UPDATE memories SET lamport_ts = 9, updated_at = 9, importance = 9, source = 'x'")
+    world.db.execute_sql("UPDATE memories SET lamport_ts = 9, updated_at = 9, source = 'x'")
     assert world.db.execute_sql("SELECT * FROM memories_fts_data").fetchall() == before
 
 

@@ -367,8 +367,8 @@ STORE_DOOR = [
         (
             "a second write is of its own time",
             (
-                "self.db.execute_sql(shape.stamp, (dot.lamport,",
-                "self.db.execute_sql(shape.stamp, (known.state.live[0].dot.lamport,",
+                "shape.restamp(self.db, row_id, dot.lamport,",
+                "shape.restamp(self.db, row_id, known.state.live[0].dot.lamport,",
             ),
         ),
         (

@@ -1,0 +1,56 @@
+"""The number of a row: its place in the table's file and in its full-text index, the same on every machine.
+
+What a search looks at is bounded, and the bound is a number; so numbers must not tell of the order in which rows
+happened to arrive. A row's number is made of its time, to the hour or so, and of its id: rows lie in the order in which
+they were made, and equal rows have equal numbers everywhere. In 47 bits, which SQLite keeps in six bytes.
+
+Two rows of one hour may ask for the same number. Then the one with the smaller id has it, and the other asks for its
+next one, whichever came first; so rows stand alike whatever order they came in. One thing is left: a row that had to
+give way stays where it is when the other is deleted, in the same hour, until it is written anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+
+import peewee
+
+HASH_BITS, SECONDS_BITS, AT_BITS = 26, 12, 33  # until the year 2242; whatever lies outside is taken for the nearest
+AT_MAX = (1 << AT_BITS) - 1
+ATTEMPTS_LOOKED_AT = 64  # far more than a row ever needs: the second one is free but once in millions
+
+
+def number_of(at: int, row_id: str, attempt: int = 0) -> int:
+    """The number a row asks for; `attempt` tells how many it had to leave to others. `at` in unix seconds."""
+    hashed = hashlib.blake2b(row_id.encode() + bytes(attempt), digest_size=4).digest()
+    hour = min(max(at, 0), AT_MAX) >> SECONDS_BITS
+    return hour << HASH_BITS | int.from_bytes(hashed) >> 32 - HASH_BITS
+
+
+def settle(db: peewee.Database, table: str, column: str, row_id: str) -> None:
+    """Give a row that is here the number that it should have by its `column`; others may have to move for it."""
+    number, at = db.execute_sql(f"SELECT number, {column} FROM {table} WHERE id = ?", (row_id,)).fetchone()
+    place = _vacated(db, table, column, row_id, at, 0)
+    if place != number:
+        db.execute_sql(f"UPDATE {table} SET number = ? WHERE id = ?", (place, row_id))
+
+
+def _vacated(db: peewee.Database, table: str, column: str, row_id: str, at: int, attempt: int) -> int:
+    """The first number from this attempt on that the row may have; whoever has it moves away."""
+    for number in (number_of(at, row_id, each) for each in itertools.count(attempt)):
+        holder = db.execute_sql(f"SELECT id, {column} FROM {table} WHERE number = ?", (number,)).fetchone()
+        if holder is None or holder[0] == row_id:
+            return number
+        if row_id < holder[0]:
+            other_id, other_at = holder
+            place = _vacated(db, table, column, other_id, other_at, _attempt(number, other_id, other_at) + 1)
+            db.execute_sql(f"UPDATE {table} SET number = ? WHERE number = ?", (place, number))
+            return number
+    raise AssertionError  # an endless count has no end
+
+
+def _attempt(number: int, row_id: str, at: int) -> int:
+    """By which attempt a row came to its number; -1 for one that was never given one."""
+    attempts = range(ATTEMPTS_LOOKED_AT)
+    return next((each for each in attempts if number_of(at, row_id, each) == number), -1)
