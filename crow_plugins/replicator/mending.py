@@ -43,6 +43,7 @@ class Mending:
         self._told: Reach | None = None  # there, or for now
         self._since = 0.0
         self._branches = False  # a peer showed another branch of it
+        self._is_sealed = False  # a seal was seen
 
     def begin(self) -> None:
         """At the start: look at the seal, and append what was written while nothing could be."""
@@ -102,8 +103,11 @@ class Mending:
 
     def seal_first(self) -> None:
         """Seal if there is no seal: one that is behind is as good, and without any all is doubted."""
+        if self._is_sealed:
+            return
         if not self._seal.path.exists():
             self.seal()
+        self._is_sealed = self._seal.path.exists()
 
     def compare(self, peer_id: str, fork: int, length: int) -> bool:
         """A peer told what it has of our feed; whether it is doubted by that."""

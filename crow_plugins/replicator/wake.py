@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fnmatch
 import os
 import secrets
 import socket
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import apsw
 
-SOCKETS = "wake-*.sock"
+PREFIX, SUFFIX = "wake-", ".sock"
 LOOK_SECONDS = 1.0
 PATH_BYTES = 100  # what fits into a socket's address on every system
 
@@ -31,7 +30,7 @@ class Wake:
         self, folder: Path, database: Path, *, told: Callable[[], None], committed: Callable[[], None]
     ) -> None:
         """`told` of entries, by who wrote them; `committed` for whatever it was, a second later at the most."""
-        self._path, self._told, self._committed = folder / f"wake-{secrets.token_hex(4)}.sock", told, committed
+        self._path, self._told, self._committed = folder / f"{PREFIX}{secrets.token_hex(4)}{SUFFIX}", told, committed
         self._connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)
         self._looking = threading.Lock()
         self._socket: socket.socket | None = None
@@ -92,8 +91,8 @@ class Wake:
 def wake(folder: Path, *, but: Path | None = None) -> None:
     """Tell all who listen in a home that something was committed. Never fails, never waits."""
     with contextlib.suppress(OSError):
-        for name in fnmatch.filter(os.listdir(folder), SOCKETS):  # a third of what Path.glob takes
-            if but is None or name != but.name:
+        for name in os.listdir(folder):
+            if name.startswith(PREFIX) and name.endswith(SUFFIX) and (but is None or name != but.name):
                 _tell(folder / name)
 
 

@@ -1,7 +1,7 @@
-"""The database file: one pool that writes, one pool that can only read.
+"""The database file: one connection that writes, and a pool of those that can only read.
 
-Readers are opened read-only, so that nothing gets past the write door by mistake. Both
-pools keep their connections open: closing the last one of a file costs a checkpoint.
+Readers are opened read-only, so that nothing gets past the write door by mistake. All
+of them are kept open: closing the last one of a file costs a checkpoint.
 Nothing here knows what the tables mean.
 """
 
@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import apsw
 import peewee
@@ -64,12 +64,33 @@ class Pool(PooledDatabase, APSWDatabase):  # type: ignore[misc]  # playhouse has
         return bool(conn.getautocommit())
 
 
-class Writer(Pool):
-    """The pool that writes: it takes no statement for a transaction that SQLite has ended by itself.
+class Writer(APSWDatabase):  # type: ignore[misc]  # playhouse has no stubs
+    """Whoever writes: it takes no statement for a transaction that SQLite has ended by itself.
 
     SQLite may roll back all of it when the disk is full or fails. Whoever overlooks that error would have each later
-    statement committed alone.
+    statement committed alone. Its connection is kept from one transaction to the next, without what a pool asks of
+    each: the door lets one thread write at a time.
     """
+
+    def __init__(self, path: str, **options: object) -> None:
+        self._idle: list[apsw.Connection] = []
+        self._ended = False
+        super().__init__(path, **options)
+
+    def _connect(self) -> apsw.Connection:
+        return self._idle.pop() if self._idle else super()._connect()
+
+    def _close(self, connection: apsw.Connection) -> None:
+        """It is kept only outside any transaction."""
+        if self._ended or not connection.getautocommit():
+            super()._close(connection)
+        else:
+            self._idle.append(connection)
+
+    def close_all(self) -> None:
+        self._ended = True
+        while self._idle:
+            self._idle.pop().close()
 
     def execute_sql(self, sql: str, params: Sequence[object] | None = None) -> Any:
         """As peewee's own, in a third of its calls: a write is a dozen statements that take SQLite some µs each."""
@@ -89,9 +110,6 @@ class Writer(Pool):
         state = self._state
         if state.transactions and state.conn.getautocommit():
             raise StoreUnavailable(Path(self.database), "the disk is full or failing, so nothing was written")
-
-
-P = TypeVar("P", bound=Pool)
 
 
 def is_out_of_service(error: BaseException) -> bool:
@@ -114,7 +132,7 @@ def refuse_event_loop() -> None:
 
 
 class Connections:
-    """The pools of one database file."""
+    """The connections to one database file."""
 
     def __init__(self, path: Path, *, vfs: str | None = None) -> None:
         """`vfs` names the SQLite file system to use, where it is not the usual one."""
@@ -122,24 +140,20 @@ class Connections:
         self._create()
         create = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         wal = {"journal_mode": "WAL", "wal_autocheckpoint": CHECKPOINT_PAGES}
-        self.writer = self._pool(Writer, create, 2, {**wal, **PRAGMAS})
-        self.readers = self._pool(Pool, apsw.SQLITE_OPEN_READONLY, READERS_MAX, PRAGMAS)
+        self.writer = Writer(str(path), **self._options(create, {**wal, **PRAGMAS}))
+        self.readers = Pool(
+            str(path),
+            max_connections=READERS_MAX,
+            timeout=BUSY_SECONDS,
+            **self._options(apsw.SQLITE_OPEN_READONLY, PRAGMAS),
+        )
         try:
             self._keep_open()
         except (peewee.DatabaseError, apsw.Error) as error:
             raise StoreUnavailable(path, error) from error
 
-    def _pool(self, kind: type[P], flags: int, connections_max: int, pragmas: dict[str, object]) -> P:
-        return kind(
-            str(self.path),
-            max_connections=connections_max,
-            timeout=BUSY_SECONDS,
-            autoconnect=False,
-            flags=flags,
-            vfs=self._vfs,
-            pragmas=pragmas,
-            lock_type="immediate",
-        )
+    def _options(self, flags: int, pragmas: dict[str, object]) -> dict[str, object]:
+        return {"autoconnect": False, "flags": flags, "vfs": self._vfs, "pragmas": pragmas, "lock_type": "immediate"}
 
     def _create(self) -> None:
         """Make the file for its owner alone; SQLite gives those beside it the same rights."""

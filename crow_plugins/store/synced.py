@@ -175,7 +175,9 @@ class Shape:
         where = f"row {row_id} of {self.table.name}"
         if data.keys() != self.columns.keys():
             raise Invalid(f"{where} must have exactly the columns {', '.join(self.columns)}")
-        bytes_held = sum(_check(where, column, data[name]) for name, column in self.columns.items())
+        bytes_held = 0
+        for name, column in self.columns.items():
+            bytes_held += _check(where, column, data[name])
         natural = self.table.natural_key
         if natural is not None and row_id != row_id_of(str(data[natural])):
             raise Invalid(
