@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WATCH_SECONDS = 0.5  # an operator who switches a plugin sees it happen; looking costs two calls of stat
+WATCH_SECONDS = 1.0  # an operator who switches a plugin sees it happen; looking costs two calls of stat
 
 Stamp = tuple[int, int, int]
 
@@ -72,7 +73,7 @@ def _stamps(files: Sequence[Path]) -> list[Stamp | None]:
 
 def _stamp(file: Path) -> Stamp | None:
     try:
-        status = file.stat()
+        status = os.stat(file)
     except OSError:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns

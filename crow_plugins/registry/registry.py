@@ -47,6 +47,8 @@ class Registry:
         self._mirror = Mirror(premises.home.folder, crow.instance, identity.chain)
         self._contents: Contents = NOTHING
         self._own_url: str | None = None  # as the mirror has it
+        self._commits: object = None  # as of the last look
+        self._met: dict[str, int] = {}  # when there was contact, by the instance's id, where that is not kept yet
         self._lock = threading.Lock()
         self._looking: asyncio.Task[None] | None = None
 
@@ -240,10 +242,28 @@ class Registry:
             log.exception("the registry cannot be read")
 
     def _look_once(self) -> None:
-        with self._crow.read() as db:
-            current = rows.generation(db)
+        """Ask the database only where anybody committed."""
+        self._keep_contact()
+        commits, current = self._premises.store.commits(), self._contents.generation
+        if commits != self._commits:
+            with self._crow.read() as db:
+                current = rows.generation(db)
         if current != self._contents.generation or self.own_url() != self._own_url:
             self.changed()
+        self._commits = commits
+
+    def _keep_contact(self) -> None:
+        """Write down when everybody was last in contact, for all at once as soon as one's is a minute old."""
+        met = list(self._met.items())
+        kept = {other.instance.id: other.last_seen or 0 for other in self._contents.others}
+        if all(at - kept.get(instance_id, at) < SEEN_SECONDS for instance_id, at in met):
+            return
+        with self._crow.transaction() as transaction:
+            for instance_id, at in met:
+                rows.change(transaction.db, instance_id, last_seen=at)
+        for instance_id, _ in met:
+            self._met.pop(instance_id, None)
+        self.changed()
 
     # ---- below ----------------------------------------------------------------------------------
 
@@ -287,8 +307,14 @@ class Registry:
             return
         now = self._crow.now()
         news = known.status != status
-        if not news and (not contact or now - (known.last_seen or 0) < SEEN_SECONDS):
+        if not news and not contact:
             return
+        if not news and self._looking is not None:
+            self._met[instance_id] = now
+            return
+        if not news and now - (known.last_seen or 0) < SEEN_SECONDS:
+            return
+        self._met.pop(instance_id, None)
         with self._crow.transaction() as transaction:
             rows.change(transaction.db, instance_id, status=status, **({"last_seen": now} if contact else {}))
         self.changed()

@@ -15,8 +15,6 @@ from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.replicator.progress import Lag, Rates, Reading
 from crow_plugins.replicator.trusting import Trusting
 
-LOOK_SECONDS = 1.0
-
 
 class Measuring:
     """One instance's, in a process that serves."""
@@ -25,15 +23,12 @@ class Measuring:
         self._crow, self._own, self._trusting, self._intake = crow, own, trusting, intake
         self._connections = connections
         self.lag, self._rates = Lag(), Rates()
-        self._looked = float("-inf")
+        self.is_still = False  # the last look found nothing new, and nothing that goes on by itself
         self._kept: dict[str, tuple[object, ...]] = {}
 
     def look(self) -> None:
         """Database work; writes only what is another than it was."""
         now = time.monotonic()
-        if now - self._looked < LOOK_SECONDS:
-            return
-        self._looked = now
         with self._crow.read() as db:
             applied, behind = self._standing(db)
         rates = self._rates.look(applied, behind, now)
@@ -43,6 +38,7 @@ class Measuring:
             with self._crow.transaction() as transaction:
                 progress.write(transaction.db, changed)
             self._kept |= {each: _said(reading) for each, reading in changed.items()}
+        self.is_still = not rates and not changed
 
     def _standing(self, db: peewee.Database) -> tuple[dict[str, int], dict[str, int]]:
         """How much of each other's feed is applied, and how much is still to come."""

@@ -46,6 +46,7 @@ from crow_plugins.replicator.link import Given, Link
 from crow_plugins.replicator.measuring import Measuring
 from crow_plugins.replicator.membership import Introduction
 from crow_plugins.replicator.mending import Mending
+from crow_plugins.replicator.noticing import News, Noticing
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.replicator.seal import SealFile
 from crow_plugins.replicator.shelf import ReadingShelf, StoringShelf
@@ -80,6 +81,8 @@ class InstanceSyncManager:
         self._connections = Connections(premises.keyring.identity.instance_id)
         self._appending = Appending(self.own, self._appended, self._own_grew)
         self._measuring = Measuring(crow, self.own, self._trusting, self._intake, self._connections)
+        self._noticing = Noticing(crow, self.own, registry, lambda: premises.store.commits())
+        self._stirred = True  # something happened that tending has to look at
         self._came = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._dialler: Dialler | None = None
@@ -99,8 +102,7 @@ class InstanceSyncManager:
         self._connections.serve_on(asyncio.get_running_loop())
         await asyncio.to_thread(self._failing.begin)
         await asyncio.to_thread(self._mending.begin)
-        home = self._premises.home
-        self._wake = Wake(home.folder, home.database, told=self._written_beside, committed=self._committed_beside)
+        self._wake = Wake(self._premises.home.folder, told=self._written_beside)
         self._wake.start()
         self._tasks = [asyncio.create_task(self._apply_always()), asyncio.create_task(self._tend_always())]
         self._dialler = Dialler(self._registry, lease, self._shut_out, self._connections.ids, self._dialled)
@@ -109,7 +111,7 @@ class InstanceSyncManager:
 
     async def stop(self) -> None:
         if self._wake is not None:  # first: a socket that outlives an interrupted stop would be told of writes for ever
-            await self._wake.stop()
+            self._wake.stop()
             self._wake = None
         if self._dialler is not None:
             await self._dialler.stop()
@@ -191,6 +193,7 @@ class InstanceSyncManager:
         except Exception:  # ours: the next connection begins anew
             log.exception("connection failed peer=%s", link.peer and link.peer.id)
         finally:
+            self._stirred = True
             if self._connections.leave(link) and link.peer is not None:
                 self._measuring.lag.left(link.peer.id)
                 if self._dialler is not None:
@@ -251,6 +254,7 @@ class InstanceSyncManager:
 
     def work(self, link: Link, *, grown: bool) -> list[FeedEvent]:
         assert link.peer is not None
+        self._stirred = True
         self._mending.seal_for_now()
         self._measuring.lag.reached(self._mending.sealed_length, time.monotonic())
         try:
@@ -371,13 +375,6 @@ class InstanceSyncManager:
         for link in self._connections.all():
             link.signal(Signal.FEEDS_GREW)
 
-    def _committed_beside(self) -> None:
-        """Another process committed something: entries, whether our feed is trusted, or what the registry knows."""
-        for link in self._connections.all():
-            link.signal(Signal.FEEDS_GREW)
-            link.signal(Signal.CHAIN_CHANGED)
-        self._came.set()
-
     # ---- what goes on by itself -----------------------------------------------------------------
 
     async def _apply_always(self) -> None:
@@ -410,11 +407,38 @@ class InstanceSyncManager:
             await asyncio.sleep(TEND_SECONDS)
 
     def _tend(self) -> None:
-        self._mending.seal()
+        """Once a second; where nothing happened since, it asks the database whether anybody committed, and no more."""
+        news = self._noticing.look()
+        if news.committed or news.chain:
+            self._stirred = True
+            self._tell_of(news)
+        stirred, self._stirred = self._stirred, False
+        try:
+            self._look_after(stirred, suspect=news.suspect)
+        except BaseException:
+            self._stirred = True
+            raise
+
+    def _tell_of(self, news: News) -> None:
+        """It may have been another process that committed: whatever it was, nobody here has heard of it yet."""
+        if news.feeds:
+            self._connections.signal(Signal.FEEDS_GREW)
+        if news.chain:
+            self._connections.signal(Signal.CHAIN_CHANGED)
+        self._connections.on_loop(self._came.set)
+
+    def _look_after(self, stirred: bool, *, suspect: bool) -> None:
+        if stirred:
+            self._mending.seal()
         self._uptake.retry_parked()
-        self._measuring.look()
+        if stirred or not self._measuring.is_still:
+            self._measuring.look()
         for peer_id in self._connections.ids():
             self._registry.seen(peer_id, "online")
+        if stirred or suspect:
+            self._heal()
+
+    def _heal(self) -> None:
         needed = frozenset(other.instance.id for other in self._registry.others() if not other.revoked)
         if self._mending.heal(needed, self._connections.heads(self.own.key)):
             self._connections.signal(Signal.CHAIN_CHANGED)

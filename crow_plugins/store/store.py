@@ -60,6 +60,10 @@ class Store:
         with self._connections.read() as db:
             yield db
 
+    def commits(self) -> object:
+        """Differs from before once anybody has committed, in any process. Database work, of microseconds."""
+        return self._connections.commits()
+
     def rows_in_conflict(self) -> list[tuple[str, str]]:
         """Table and id of every row with an open conflict, the oldest first."""
         with self.read() as db:

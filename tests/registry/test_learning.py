@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,6 +127,28 @@ def test_contact_shows_and_is_not_written_every_second(grackle: House) -> None:
     assert grackle.everything() == before
     assert grackle.known("swan").status == "online"
     grackle.registry.seen("nobody", "online")
+
+
+@pytest.mark.anyio
+async def test_while_it_serves_contact_with_all_is_written_as_soon_as_one_has_waited_a_minute(tmp_path: Path) -> None:
+    now = [1_000_000]
+    with await asyncio.to_thread(lambda: Host(chain_home(tmp_path, "grackle"), now=lambda: now[0])) as host:
+        house, swan, rook = House(host), Machine("swan"), Machine("rook")
+        await asyncio.to_thread(house.registry.learn, told(swan, rook))
+        await house.registry.start()
+        try:
+            for machine in (swan, rook):
+                await asyncio.to_thread(house.registry.seen, machine.id, "online")
+            now[0] += 30
+            await asyncio.to_thread(house.registry.seen, swan.id, "online")
+            await asyncio.to_thread(house.registry._look_once)
+            assert house.known("swan").last_seen == 1_000_000
+            now[0] += 30
+            await asyncio.to_thread(house.registry.seen, rook.id, "online")
+            await asyncio.to_thread(house.registry._look_once)
+            assert [house.known(name).last_seen for name in ("swan", "rook")] == [1_000_030, 1_000_060]
+        finally:
+            await house.registry.stop()
 
 
 def test_a_probe_does_not_end_syncing(grackle: House) -> None:

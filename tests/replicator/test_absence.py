@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crow_plugins.host import Host
-from crow_plugins.replicator import measuring, sync
+from crow_plugins.replicator import sync
 from crow_plugins.replicator.conflicts import Conflicts
 from crow_plugins.replicator.feed_storage import DatabaseStorage, find_feed
 from crow_plugins.replicator.seal import SealFile
@@ -49,7 +49,6 @@ async def test_a_satellite_that_was_off_for_ten_thousand_writes_says_how_far_it_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sync, "TEND_SECONDS", 0.02)
-    monkeypatch.setattr(measuring, "LOOK_SECONDS", 0.05)
     async with gateways(tmp_path, "grackle", "swan") as [grackle, swan]:
         await to_thread(fill, grackle, WRITES)
         beside = open_instance(swan.home)  # as another process of the same home sees it

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from peewee import Database
 
 from crow_plugins.feed.exchange import FeedEvent
 from crow_plugins.feed.replication import Replication
 from crow_plugins.feed.wire import Command, KeepAlive
 from crow_plugins.replicator import link as linking
+from crow_plugins.replicator import sync
 from crow_plugins.replicator.link import Link
 from crow_plugins.replicator.sync import InstanceSyncManager
+from crow_plugins.store.connections import Connections
 from tests.replicator.gateways import acquainted, make_home, open_instance, serving, until
 
 pytestmark = pytest.mark.anyio
@@ -49,5 +54,40 @@ async def test_a_sign_of_life_asks_no_database(tmp_path: Path, quiet: list[KeepA
         await grackle.remember("before the quiet")
         await swan.holds("before the quiet")
         await until(lambda: len(quiet) > 40)
+        await swan.remember("after it")
+        await grackle.holds("after it", "before the quiet")
+
+
+async def test_a_second_in_which_nothing_happens_asks_no_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks: list[InstanceSyncManager] = []
+    tend, read, write = InstanceSyncManager._tend, Connections.read, Connections.write
+
+    def noted_tend(self: InstanceSyncManager) -> None:
+        tend(self)
+        ticks.append(self)
+
+    def noted(access: Callable[[Connections], AbstractContextManager[Database]]) -> Callable[[Connections], Any]:
+        def asked(self: Connections) -> AbstractContextManager[Database]:
+            ticks.clear()
+            return access(self)
+
+        return asked
+
+    async with AsyncExitStack() as stack:
+        grackle, swan = (open_instance(make_home(tmp_path, name, SEED)) for name in ("grackle", "swan"))
+        for instance in (grackle, swan):
+            stack.callback(instance.host.close)
+            await stack.enter_async_context(serving(instance))
+        await acquainted(grackle, swan)
+        await grackle.remember("before the quiet")
+        await swan.holds("before the quiet")
+        with monkeypatch.context() as patch:
+            patch.setattr(sync, "TEND_SECONDS", 0.02)
+            patch.setattr(InstanceSyncManager, "_tend", noted_tend)
+            patch.setattr(Connections, "read", noted(read))
+            patch.setattr(Connections, "write", noted(write))
+            await until(lambda: len(ticks) > 80)  # of both, for longer than a second
         await swan.remember("after it")
         await grackle.holds("after it", "before the quiet")
