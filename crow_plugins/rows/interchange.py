@@ -36,7 +36,7 @@ def rows_format(crow: Crow, kind: Kind[Record]) -> Format:
 
 
 def export(crow: Crow, kind: Kind[Record]) -> Iterator[Data]:
-    """Every row, oldest first, to the hour."""
+    """Every row, oldest first."""
     after = 0
     while True:
         with crow.read() as db:

@@ -1,12 +1,13 @@
 """The number of a row: its place in the table's file and in its full-text index, the same on every machine.
 
 What a search looks at is bounded, and the bound is a number; so numbers must not tell of the order in which rows
-happened to arrive. A row's number is made of its time, to the hour or so, and of its id: rows lie in the order in which
-they were made, and equal rows have equal numbers everywhere. In 47 bits, which SQLite keeps in six bytes.
+happened to arrive. A row's number is made of its time and its id: rows lie in the order in which they were made, and
+equal rows have equal numbers everywhere. What was written in one go lies together, so that taking it in touches few
+pages; with times to the hour, rows would be written all over a table that was filled in that hour.
 
-Two rows of one hour may ask for the same number. Then the one with the smaller id has it, and the other asks for its
+Two rows of one second may ask for the same number. Then the one with the smaller id has it, and the other asks for its
 next one, whichever came first; so rows stand alike whatever order they came in. One thing is left: a row that had to
-give way stays where it is when the other is deleted, in the same hour, until it is written anew.
+give way stays where it is when the other is deleted, in the same second, until it is written anew.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import itertools
 
 import peewee
 
-HASH_BITS, SECONDS_BITS, AT_BITS = 26, 12, 33  # until the year 2242; whatever lies outside is taken for the nearest
+HASH_BITS, AT_BITS = 24, 33  # until the year 2242; whatever lies outside is taken for the nearest
 AT_MAX = (1 << AT_BITS) - 1
 ATTEMPTS_LOOKED_AT = 64  # far more than a row ever needs: the second one is free but once in millions
 
@@ -24,8 +25,7 @@ ATTEMPTS_LOOKED_AT = 64  # far more than a row ever needs: the second one is fre
 def number_of(at: int, row_id: str, attempt: int = 0) -> int:
     """The number a row asks for; `attempt` tells how many it had to leave to others. `at` in unix seconds."""
     hashed = hashlib.blake2b(row_id.encode() + bytes(attempt), digest_size=4).digest()
-    hour = min(max(at, 0), AT_MAX) >> SECONDS_BITS
-    return hour << HASH_BITS | int.from_bytes(hashed) >> 32 - HASH_BITS
+    return min(max(at, 0), AT_MAX) << HASH_BITS | int.from_bytes(hashed) >> 32 - HASH_BITS
 
 
 def settle(db: peewee.Database, table: str, column: str, row_id: str) -> None:

@@ -46,7 +46,7 @@ def test_observations_and_relations_become_memories_that_come_out_the_same(
     exported = tmp_path / "all.jsonl"
     answer(home, "export", str(exported))
     rows = [json.loads(line) for line in exported.read_text().splitlines()]
-    # They are of one hour, so they come in an order of their own.
+    # They are of one second, so they come in an order of their own.
     assert sorted((row["content"], row["category"], row["tags"], row["source"]) for row in rows) == [
         ("Ada lives in Nest", "relation", ["Ada", "Nest"], "memory graph"),
         ("Ada: likes ravens", "person", ["Ada"], "memory graph"),
