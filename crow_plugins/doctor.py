@@ -29,10 +29,10 @@ from crow_plugins import __version__, bearer, causality, manifest
 from crow_plugins.config import Home
 from crow_plugins.dispatch import BadPlugin
 from crow_plugins.files import ForeignOwner, check_private_folder, read_private
-from crow_plugins.gateway import Running, running_gateway
 from crow_plugins.host import Host
 from crow_plugins.identity import certificate
 from crow_plugins.keyring import Identity, Keyring
+from crow_plugins.running import Running, running_gateway
 from crow_plugins.store import DatabaseNewer, Machine, schema, this_machine
 from crow_plugins.store.clock import CLOCK_STEP_SECONDS_MAX
 

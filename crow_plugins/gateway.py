@@ -32,9 +32,7 @@ from crow_plugins.config import DEFAULT_HOST, DEFAULT_PORT, Home
 from crow_plugins.files import write_private
 from crow_plugins.logs import kept
 from crow_plugins.packets import HttpProtocol
-from crow_plugins.running import ADDRESS_NAMES, announced
-from crow_plugins.running import Running as Running
-from crow_plugins.running import running_gateway as running_gateway
+from crow_plugins.running import ADDRESS_NAMES, Running, announced
 from crow_plugins.uncollected import uncollected
 
 if TYPE_CHECKING:

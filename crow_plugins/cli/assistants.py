@@ -19,7 +19,7 @@ from crow_hooks import Invalid
 from crow_plugins import bearer
 from crow_plugins.cli.terminal import ATerminal, Terminal
 from crow_plugins.config import DEFAULT_HOST, DEFAULT_PORT
-from crow_plugins.gateway import Running, running_gateway
+from crow_plugins.running import Running, running_gateway
 
 UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
 PLACEHOLDER = "PUT-A-TOKEN-HERE"

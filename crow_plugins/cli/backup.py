@@ -9,7 +9,6 @@ from cyclopts import App
 
 from crow_plugins.cli.terminal import ATerminal
 from crow_plugins.cli.transfer import FileUnusable
-from crow_plugins.gateway import only_gateway
 from crow_plugins.store import backup as backups
 
 RESTORED = """\
@@ -58,6 +57,8 @@ def restore(file: Path, /, *, terminal: ATerminal) -> None:
     file
         What crow backup wrote.
     """
+    from crow_plugins.gateway import only_gateway  # it brings the server, which takes a while to import
+
     terminal.home.check()
     aside = terminal.home.database.with_name(f"crow-before-restore-{int(time.time())}.db")
     with only_gateway(terminal.home):

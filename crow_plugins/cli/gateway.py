@@ -12,10 +12,9 @@ import crow_plugins
 from crow_plugins.cli.starting import make_identity
 from crow_plugins.cli.terminal import ATerminal, Terminal
 from crow_plugins.config import DEFAULT_HOST, DEFAULT_PORT
-from crow_plugins.gateway import Running, is_loopback
-from crow_plugins.gateway import serve as serve_gateway
 from crow_plugins.host import Host
 from crow_plugins.keyring import NoIdentity
+from crow_plugins.running import Running
 from crow_plugins.uncollected import uncollected
 
 OPEN_TO_OTHERS = (
@@ -47,6 +46,10 @@ def serve(
 ) -> None:
     """Run the gateway until it is told to stop; make the identity first where there is none."""
     with uncollected():
+        # It brings the server, which takes a while to import; no other command needs it.
+        from crow_plugins.gateway import is_loopback
+        from crow_plugins.gateway import serve as serve_gateway
+
         installation = _open_or_make(terminal)
     with installation:
         if stdio:

@@ -9,10 +9,10 @@ from cyclopts import App, Parameter
 
 from crow_plugins import manifest
 from crow_plugins.cli.terminal import ATerminal, Terminal
-from crow_plugins.gateway import running_gateway
 from crow_plugins.manifest import Manifest, Plugin
 from crow_plugins.new_plugin.writing import write
 from crow_plugins.overrides import switch
+from crow_plugins.running import running_gateway
 
 
 def add_to(app: App) -> None:

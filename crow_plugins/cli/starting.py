@@ -16,10 +16,10 @@ from crow_plugins.cli.standing import standing
 from crow_plugins.cli.terminal import ATerminal, Terminal
 from crow_plugins.doctor import health_of
 from crow_plugins.files import read_private
-from crow_plugins.gateway import Running, running_gateway
 from crow_plugins.host import Host
 from crow_plugins.identity import words
 from crow_plugins.keyring import EmptyPassphrase, Keyring, passphrase_from_environment
+from crow_plugins.running import Running, running_gateway
 from crow_plugins.wording import number
 
 NAME_MAX = 64

@@ -11,7 +11,7 @@ from crow_plugins.contacts.checks import contacts_check
 from crow_plugins.contacts.contact import CONTACT
 from crow_plugins.contacts.contacts import Contacts
 from crow_plugins.contacts.search import search_kind
-from crow_plugins.rows import rows_format
+from crow_plugins.rows import Importer, rows_format
 
 if TYPE_CHECKING:
     from fastmcp import FastMCP
@@ -48,9 +48,13 @@ def register_commands(crow: Crow) -> Sequence[Command]:
 
 @hookimpl
 def register_formats(crow: Crow) -> Sequence[Format]:
+    return [rows_format(crow, CONTACT), Importer.later("vcard", "card", lambda: _vcard(crow))]
+
+
+def _vcard(crow: Crow) -> Importer:
     from crow_plugins.contacts.interchange import vcard_importer
 
-    return [rows_format(crow, CONTACT), vcard_importer(crow)]
+    return vcard_importer(crow)
 
 
 @hookimpl

@@ -13,7 +13,7 @@ from crow_plugins.projects.references import references_check
 from crow_plugins.projects.schema import MIGRATIONS, NOTES, PROJECTS, SOURCES
 from crow_plugins.projects.source import SOURCE
 from crow_plugins.projects.summary import projects
-from crow_plugins.rows import rows_format
+from crow_plugins.rows import Importer, rows_format
 
 if TYPE_CHECKING:
     from fastmcp import FastMCP
@@ -52,11 +52,24 @@ def register_summary(crow: Crow) -> Sequence[Summary]:
 
 @hookimpl
 def register_formats(crow: Crow) -> Sequence[Format]:
-    from crow_plugins.projects.bibtex import bibtex  # what reads LaTeX and YAML is imported when files are
+    formats = [rows_format(crow, PROJECT), rows_format(crow, SOURCE), rows_format(crow, NOTE)]
+    later = [
+        Importer.later("bibtex", "entry", lambda: _bibtex(crow)),
+        Importer.later("markdown", "file", lambda: _markdown(crow)),
+    ]
+    return [*formats, *later]
+
+
+def _bibtex(crow: Crow) -> Importer:
+    from crow_plugins.projects.bibtex import bibtex
+
+    return bibtex(crow)
+
+
+def _markdown(crow: Crow) -> Importer:
     from crow_plugins.projects.markdown import markdown
 
-    formats = [rows_format(crow, PROJECT), rows_format(crow, SOURCE), rows_format(crow, NOTE)]
-    return [*formats, bibtex(crow), markdown(crow)]
+    return markdown(crow)
 
 
 @hookimpl

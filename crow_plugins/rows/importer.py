@@ -22,3 +22,8 @@ class Importer(Format):
     @classmethod
     def of(cls, name: str, item: str, take: Callable[[Path, bool], Iterator[Skipped | None]]) -> Importer:
         return cls(name, (), lambda: iter(()), lambda records, dry_run: iter(()), take, item)
+
+    @classmethod
+    def later(cls, name: str, item: str, made: Callable[[], Importer]) -> Importer:
+        """The same, made when a file is read: what reads other programs' files takes a while to import."""
+        return cls.of(name, item, lambda path, dry_run: made().take(path, dry_run))
