@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +22,7 @@ from crow_plugins.memories.memory import MEMORY
 
 ROW_BYTES, BATCH_ROWS = 300, 1000
 LIMITS = at_least(1.0, 2.5)
+MADE_FROM, MADE_APART = 1_700_000_000, 60
 SECONDS_MAX = 600.0
 TEXT = "The auditor comes on the third Thursday of the month, and asks for the folder with the quarterly figures. " * 3
 
@@ -56,15 +57,22 @@ def fill(machine: Machine, rows: int) -> None:
         for start in range(0, rows, BATCH_ROWS):
             numbers = range(start, min(rows, start + BATCH_ROWS))
             ids = (str(uuid.uuid5(uuid.NAMESPACE_OID, str(number))) for number in numbers)
-            write(host, {each: f"{number} {TEXT}"[:ROW_BYTES] for number, each in zip(numbers, ids, strict=True)})
+            contents = {each: f"{number} {TEXT}"[:ROW_BYTES] for number, each in zip(numbers, ids, strict=True)}
+            write(host, contents, made(numbers))
 
 
-def write(host: Host, contents: Mapping[str, str]) -> None:
-    """Memories by their ids, in one transaction."""
+def made(numbers: range) -> list[int]:
+    """When rows of these numbers were made (unix seconds): over weeks, as a person's are, and not all in one hour."""
+    return [MADE_FROM + MADE_APART * number for number in numbers]
+
+
+def write(host: Host, contents: Mapping[str, str], times: Sequence[int]) -> None:
+    """Memories by their ids, in one transaction, each made at its time (unix seconds)."""
     with host.transaction() as transaction:
-        origin, now = host.instance.id, transaction.now
+        origin = host.instance.id
         rows = {
-            row_id: MEMORY.new({"content": content}, origin=origin, now=now) for row_id, content in contents.items()
+            row_id: MEMORY.new({"content": content}, origin=origin, now=at)
+            for (row_id, content), at in zip(contents.items(), times, strict=True)
         }
         transaction.insert("memory_insert", MEMORY.table, rows)
 

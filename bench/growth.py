@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
-from bench.catch_up import ROW_BYTES, write
+from bench.catch_up import ROW_BYTES, made, write
 from bench.demo_data import MISSING, memories
 from bench.figures import percentile
 from bench.idle import resident_mebibytes
@@ -84,7 +84,8 @@ class Growing:
             texts = islice(many(list(memories()), self.rows), there, None)
             while contents := {str(each["id"]): _cut(str(each["content"])) for each in islice(texts, BATCH_ROWS)}:
                 self._refuse_to_be_late()
-                write(host, contents)
+                write(host, contents, made(range(there, there + len(contents))))
+                there += len(contents)
         return {}
 
     def _write(self) -> Measured:
