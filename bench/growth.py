@@ -32,8 +32,10 @@ from bench.machines import Machine
 from bench.queries import QUERIES
 from bench.search import many
 from bench.starts import asked
+from crow_plugins.fulltext.tidying import merge_some
 from crow_plugins.host import Host
 from crow_plugins.memories.memories import Memories
+from crow_plugins.memories.schema import INDEX
 from crow_plugins.memories.search import Filters, search
 
 BATCH_ROWS, WRITES, STARTS, ROUNDS = 1000, 300, 5, 3
@@ -94,6 +96,9 @@ class Growing:
             return _times("write", [partial(kept.store, {"content": f"one more, {each}"}) for each in range(WRITES)])
 
     def _search(self) -> Measured:
+        with Host(self._first.home) as host:
+            while merge_some(host.hook.handle("memories"), INDEX):  # as a gateway does every ten minutes
+                pass
         with Host(self._first.home) as host, host.read() as db:
             queries = [query for each in QUERIES.values() for query in each]
             look = partial(search, db, filters=Filters(), limit=10, now=int(time.time()))

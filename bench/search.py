@@ -28,7 +28,8 @@ from bench.demo_data import MISSING, memories
 from bench.figures import Figure, below, measured, percentile, show
 from bench.queries import QUERIES
 from bench.size import SIZES, Size
-from crow_plugins.memories.schema import MIGRATIONS
+from crow_plugins.fulltext.tidying import merged_some
+from crow_plugins.memories.schema import INDEX, MIGRATIONS
 from crow_plugins.memories.search import Filters, search
 from crow_plugins.store.numbering import number_of
 
@@ -68,7 +69,7 @@ def many(packages: Sequence[dict[str, object]], rows: int) -> Iterator[dict[str,
 
 
 def built(path: Path, all_memories: Iterator[dict[str, object]], rows: int) -> Database:
-    """A database of the memories, written as an import writes it, only without the rest of the house."""
+    """A database of the memories, written as an import writes it, only without the rest of the house; and tidied."""
     db: Database = APSWDatabase(str(path), pragmas=PRAGMAS)
     db.connect()
     for script in MIGRATIONS:
@@ -81,6 +82,8 @@ def built(path: Path, all_memories: Iterator[dict[str, object]], rows: int) -> D
                 row["number"] = number_of(int(str(row["created_at"])), str(row["id"]))
                 values = tuple(row[name] for name in COLUMNS)
                 db.execute_sql(f"INSERT OR IGNORE INTO memories ({', '.join(COLUMNS)}) VALUES ({places})", values)
+    while merged_some(db, INDEX):  # as a gateway does every ten minutes
+        pass
     db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     return db
 

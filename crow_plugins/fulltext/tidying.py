@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from peewee import Database
+
 from crow_hooks import Crow, Job
 from crow_plugins.fulltext.index import TextIndex
 
@@ -31,7 +33,12 @@ def index_jobs(crow: Crow, *indexes: TextIndex[Any]) -> Sequence[Job]:
 def merge_some(crow: Crow, index: TextIndex[Any]) -> bool:
     """Merge a few pieces of an index; whether there was anything to merge."""
     with crow.transaction() as transaction:
-        connection = transaction.db.connection()
-        before = connection.total_changes()
-        transaction.db.execute_sql(f"INSERT INTO {index.fts} ({index.fts}, rank) VALUES ('merge', ?)", (PAGES,))
-        return bool(connection.total_changes() - before > 1)  # as the documentation of FTS5 has it
+        return merged_some(transaction.db, index)
+
+
+def merged_some(db: Database, index: TextIndex[Any]) -> bool:
+    """The same over a connection that writes."""
+    connection = db.connection()
+    before = connection.total_changes()
+    db.execute_sql(f"INSERT INTO {index.fts} ({index.fts}, rank) VALUES ('merge', ?)", (PAGES,))
+    return bool(connection.total_changes() - before > 1)  # as the documentation of FTS5 has it

@@ -380,6 +380,29 @@ STORE_DOOR = [
         ),
     ),
     *guards(
+        "crow_plugins.store.numbering",
+        "tests/store/test_numbering.py::test_rows_that_want_the_same_number_have_the_same_ones_in_every_order",
+        ("the smaller id has the number", ("if row_id < holder[0]:", "if False:")),
+        ("who gives way asks for the next", ("_attempt(number, other_id, other_at) + 1", "2")),
+    ),
+    *guards(
+        "crow_plugins.store.synced",
+        "tests/store/test_numbering.py::test_a_row_gets_another_number_with_another_time",
+        (
+            "an applied row has the number of its time",
+            ("                numbering.settle(db, self.table.name, self.table.numbered_by, row[0])\n", ""),
+        ),
+        (
+            "a local row has the number of its time",
+            ("            numbering.settle(db, self.table.name, by, row_id)\n", "            pass\n"),
+        ),
+    ),
+    *guards(
+        "crow_plugins.rows.kind",
+        "tests/memories/test_search_alike.py::test_the_order_in_which_memories_came_makes_no_difference",
+        ("rows of a kind are numbered", ("numbered_by=NUMBERED_BY", "numbered_by=None")),
+    ),
+    *guards(
         "crow_plugins.store.door",
         "tests/store/test_door.py::test_a_resolution_that_names_the_version_shown_and_one_that_is_not_live_is_refused",
         ("a resolution names what is live", ("settled - live or shown is None", "shown is None")),
