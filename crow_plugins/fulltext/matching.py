@@ -18,11 +18,12 @@ from peewee import Database
 
 from crow_plugins.fulltext.index import TOKENIZER, Record, TextIndex
 from crow_plugins.fulltext.query import Token, Tokenize, Tokenizers, all_of, any_of, quoted
-from crow_plugins.fulltext.relevance import RELEVANCE, Frequency, asked, enable, phrases
+from crow_plugins.fulltext.relevance import RELEVANCE, ROWS, Frequency, asked, enable, phrases
 from crow_plugins.rows.condition import ColumnIs, Condition, MarkIs, TagIs
 
 MATCHES_MAX, MATCHES_COSTLY_MAX = 2000, 1000  # costly: each is looked at besides, or has one of many common words
 SET_MAX = 20_000  # rows that a condition lets through, to be listed and not looked up one by one
+WALKED_MAX = 100_000  # rows that FTS5's own ranking may walk through to know how common words are
 SAMPLE = 20_000  # the newest rows, of which it is known how many have a word that is in more than can be ranked
 UNSPACED_SCANNED_MAX, SCANNED_MAX, SCAN_MATCHES_MAX = 20_000, 5_000, 200
 
@@ -75,11 +76,11 @@ class View(Generic[Record]):
         """The newest rows that match, with their relevance; of what is `costly` to rank, fewer."""
         most = MATCHES_COSTLY_MAX if costly or self._looked_up else MATCHES_MAX
         narrowed, values = self._narrowed("f.rowid")
+        ranking, arguments = self._ranking(expression)
         fts = self._index.fts
         rows = self._db.execute_sql(
-            f"SELECT f.rowid, {RELEVANCE}({fts}, ?) FROM {fts} f "
-            f"WHERE {fts} MATCH ? AND {narrowed} ORDER BY f.rowid DESC LIMIT ?",
-            (self._asked(expression), all_of([expression, *self._narrowing]), *values, most),
+            f"SELECT f.rowid, {ranking} FROM {fts} f WHERE {fts} MATCH ? AND {narrowed} ORDER BY f.rowid DESC LIMIT ?",
+            (*arguments, all_of([expression, *self._narrowing]), *values, most),
         ).fetchall()
         self.was_bounded |= len(rows) == most
         return list(rows)
@@ -103,12 +104,16 @@ class View(Generic[Record]):
         self.was_bounded |= len(rows) == SCAN_MATCHES_MAX
         return list(rows)
 
-    def _asked(self, expression: str) -> str:
-        """What the words of an expression count; one that stands there twice counts once."""
-        words = phrases(expression)
+    def _ranking(self, expression: str) -> tuple[str, list[object]]:
+        """How the rows are ranked, as SQL with the values to bind."""
+        fts, words = self._index.fts, phrases(expression)
+        weights = [dict(self._index.weights).get(column, 0.0) for column in self._index.indexed]
+        found = [self._frequency(each) for each in [*words, *self._narrowing]]
+        if sum(each.of(self._rows if each.looked_at else 0) for each in found) <= WALKED_MAX:
+            return f"-bm25({fts}, {', '.join(map(str, weights))})", []
+        # A word that stands there twice counts once.
         known = [None if word in words[:place] else self._frequency(word) for place, word in enumerate(words)]
-        weights = dict(self._index.weights)
-        return asked([weights.get(column, 0.0) for column in self._index.indexed], known)
+        return f"{RELEVANCE}({fts}, ?)", [asked(weights, known)]
 
     def _frequency(self, phrase: str) -> Frequency:
         if phrase not in self._frequencies:
@@ -121,6 +126,13 @@ class View(Generic[Record]):
             return Frequency(rows)
         source = f"{self._index.fts} WHERE {self._index.fts} MATCH ? AND rowid > {self._sampled_after}"
         return Frequency(self._count(source, phrase, SAMPLE), SAMPLE if self._sampled_after else 0, rows)
+
+    @cached_property
+    def _rows(self) -> int:
+        """How many rows there are; asked of one that has a word that many have."""
+        word = next(each for each, frequency in self._frequencies.items() if frequency.looked_at)
+        sql = f"SELECT {ROWS}({self._index.fts}) FROM {self._index.fts} WHERE {self._index.fts} MATCH ? LIMIT 1"
+        return int(self._db.execute_sql(sql, (word,)).fetchone()[0])
 
     @cached_property
     def _sampled_after(self) -> int:

@@ -2,8 +2,8 @@
 
 FTS5's own `bm25` walks through every row that has a word, for each word of an expression and at each search, to know
 how common it is: milliseconds for a word that every other of a million rows has. Here that is found once for a search
-and within a bound (`matching.py`), a word that stands in an expression twice counts once, and words that only narrow a
-search count nothing.
+and within a bound (`matching.py`); where words are not that common, FTS5's own is faster, and is taken. A word that
+stands in an expression twice counts once, and words that only narrow a search count nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from operator import mul
 import apsw
 from peewee import Database
 
-RELEVANCE = "crow_relevance"
+RELEVANCE, ROWS = "crow_relevance", "crow_rows"
 SATURATION, LENGTH_PART = 1.2, 0.75  # k1 and b
 LEAST = 1e-6  # what a word counts that more than half of the rows have
 PHRASE = re.compile(r'"(?:[^"]|"")*"(?: \*)?')
@@ -35,6 +35,10 @@ class Frequency:
     looked_at: int = 0
     at_least: int = 0
 
+    def of(self, rows: int) -> float:
+        """How many of so many rows have it."""
+        return max(self.rows * rows / self.looked_at, self.at_least) if self.looked_at else self.rows
+
 
 def phrases(expression: str) -> list[str]:
     """The words of an expression, in the order in which FTS5 numbers them."""
@@ -42,10 +46,11 @@ def phrases(expression: str) -> list[str]:
 
 
 def enable(db: Database) -> None:
-    """Let this connection know `crow_relevance(table, asked)`."""
+    """Let this connection know `crow_relevance(table, asked)`, and `crow_rows(table)`: how many rows it has."""
     connection = db.connection()
     if connection not in _able:
         connection.register_fts5_function(RELEVANCE, _relevance)
+        connection.register_fts5_function(ROWS, lambda api: api.row_count)
         _able.add(connection)
 
 
@@ -88,7 +93,5 @@ def _relevance(api: apsw.FTS5ExtensionApi, argument: str) -> float:
 
 
 def _rarity(rows: int, frequency: Frequency) -> float:
-    having: float = frequency.rows
-    if frequency.looked_at:
-        having = max(frequency.rows * rows / frequency.looked_at, frequency.at_least)
+    having = frequency.of(rows)
     return max(math.log((rows - having + 0.5) / (having + 0.5)), LEAST) if having < rows else LEAST

@@ -16,7 +16,8 @@ INDEX = TextIndex(
     marks=("importance",),
 )
 
-MARKS = f"iif(importance > {IMPORTANCE_USUAL}, char({ord(MARK)}) || min(importance, {IMPORTANCE_MAX}), NULL)"
+# Every row has one, so that none is longer than another to a ranking by bm25.
+MARKS = f"char({ord(MARK)}) || min(importance, {IMPORTANCE_MAX})"
 MIGRATIONS = (
     f"""
     CREATE TABLE memories (

@@ -9,6 +9,7 @@ to do with the question, and is good to see below the answers.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -91,10 +92,13 @@ def keep(db: Database, memory: dict[str, object]) -> None:
     usual = {"category": "general", "importance": 5, "tags": [], "context": None, "project_id": None}
     row = {**usual, **memory, "origin_instance": "here", "created_at": written, "updated_at": written}
     row.pop("age_days", None)
-    row["number"] = number_of(written, str(row["id"]))
     row["tags"] = json.dumps(row["tags"], ensure_ascii=False, separators=(",", ":"))
-    places = ", ".join("?" * len(row))
-    db.execute_sql(f"INSERT INTO memories ({', '.join(row)}) VALUES ({places})", tuple(row.values()))
+    names = ["number", *row]
+    into = f"INSERT INTO memories ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+    sql = f"{into} ON CONFLICT (number) DO NOTHING RETURNING 1"
+    numbers = (number_of(written, str(row["id"]), attempt) for attempt in itertools.count())
+    while db.execute_sql(sql, (next(numbers), *row.values())).fetchone() is None:
+        pass
 
 
 def ours(db: Database, question: Question) -> Sequence[str]:
