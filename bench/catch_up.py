@@ -8,7 +8,6 @@ from one process to another, and does nothing else with them; and PouchDB takes 
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,12 +16,12 @@ from bench.figures import Figure, at_least, measured
 from bench.machines import Machine
 from bench.processes import INTEROP, PEERS, installed, node, running, said
 from bench.size import Size
+from crow_hooks import new_row_id
 from crow_plugins.host import Host
 from crow_plugins.memories.memory import MEMORY
 
 ROW_BYTES, BATCH_ROWS = 300, 1000
 LIMITS = at_least(1.0, 2.5)
-MADE_FROM, MADE_APART = 1_700_000_000, 60
 SECONDS_MAX = 600.0
 TEXT = "The auditor comes on the third Thursday of the month, and asks for the folder with the quarterly figures. " * 3
 
@@ -56,14 +55,8 @@ def fill(machine: Machine, rows: int) -> None:
     with Host(machine.home) as host:
         for start in range(0, rows, BATCH_ROWS):
             numbers = range(start, min(rows, start + BATCH_ROWS))
-            ids = (str(uuid.uuid5(uuid.NAMESPACE_OID, str(number))) for number in numbers)
-            contents = {each: f"{number} {TEXT}"[:ROW_BYTES] for number, each in zip(numbers, ids, strict=True)}
-            write(host, contents, made(numbers))
-
-
-def made(numbers: range) -> list[int]:
-    """When rows of these numbers were made (unix seconds): over weeks, as a person's are, and not all in one hour."""
-    return [MADE_FROM + MADE_APART * number for number in numbers]
+            contents = {new_row_id(): f"{number} {TEXT}"[:ROW_BYTES] for number in numbers}
+            write(host, contents, [int(time.time())] * len(contents))
 
 
 def write(host: Host, contents: Mapping[str, str], times: Sequence[int]) -> None:

@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
-from bench.catch_up import ROW_BYTES, made, write
+from bench.catch_up import ROW_BYTES, write
 from bench.demo_data import MISSING, memories
 from bench.figures import percentile
 from bench.idle import resident_mebibytes
@@ -40,6 +40,7 @@ from crow_plugins.memories.search import Filters, search
 
 BATCH_ROWS, WRITES, STARTS, ROUNDS = 1000, 300, 5, 3
 LOOK_SECONDS = 0.1
+MADE_FROM, MADE_APART = 1_700_000_000, 60  # unix seconds, seconds: over years, as a person's rows are
 Measured = dict[str, float]
 
 
@@ -86,7 +87,7 @@ class Growing:
             texts = islice(many(list(memories()), self.rows), there, None)
             while contents := {str(each["id"]): _cut(str(each["content"])) for each in islice(texts, BATCH_ROWS)}:
                 self._refuse_to_be_late()
-                write(host, contents, made(range(there, there + len(contents))))
+                write(host, contents, [MADE_FROM + MADE_APART * (there + each) for each in range(len(contents))])
                 there += len(contents)
         return {}
 

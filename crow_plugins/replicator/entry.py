@@ -48,7 +48,6 @@ REPEATED = ("type", "table", "instance_id", "epoch", "by")
 RESCUED_KEYS = frozenset(("type", "entry", "instance_id", "timestamp", "v"))
 
 _NESTED = (dict, list)
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 class Unreadable(CrowError):
@@ -120,7 +119,7 @@ def written(change: Change) -> bytes:
     if change.open:
         fields["open"] = [[version.writer, version.lamport] for version in change.open]
     fields["by"] = change.by
-    block = _ENCODER.encode(fields).encode()
+    block = to_json(fields)
     if len(block) > ENTRY_BYTES_MAX:
         raise EntryTooLarge(change.table, change.row_id)
     return block
@@ -129,7 +128,7 @@ def written(change: Change) -> bytes:
 def rescued(original: bytes, instance_id: str, now: int) -> bytes:
     """The block in which an instance keeps an entry that is in no feed any more."""
     fields = {"type": RESCUED, "entry": original.decode(), "instance_id": instance_id, "timestamp": now, "v": FORMAT}
-    return _ENCODER.encode(fields).encode()
+    return to_json(fields)
 
 
 def read_all(blocks: Iterable[bytes]) -> list[Read | Unreadable]:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import itertools
 import re
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
-from crow_hooks import Crow, CrowError, Data, Format, Invalid, Skipped, Transaction
+from crow_hooks import Crow, CrowError, Data, Format, Invalid, Skipped, Transaction, new_row_id
 from crow_plugins.rows.keeping import find_all
 from crow_plugins.rows.kind import Kind, Record
 
-BATCH = 1000  # rows a transaction: one sync of the disk for all of them
+BATCH = 2000  # rows a transaction: one sync of the disk for all of them
 KEPT = ("origin_instance", "created_at", "updated_at")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -120,7 +119,7 @@ def _row(crow: Crow, kind: Kind[Record], record: Data, now: int) -> tuple[str, d
     for name in KEPT:
         if record.get(name) is not None:
             row[name] = _kept(name, record[name])
-    row_id = record["id"] if "id" in record else str(uuid.uuid4())
+    row_id = record["id"] if "id" in record else new_row_id()
     if not isinstance(row_id, str) or not UUID.fullmatch(row_id):
         raise Invalid("id is not a UUID; leave it out to have one made")
     return row_id, row

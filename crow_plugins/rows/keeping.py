@@ -7,13 +7,12 @@ table declares, which is what other instances will hold us to.
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Sequence
 from typing import Generic
 
 from peewee import Database
 
-from crow_hooks import Crow, Data, Invalid, NotFound, Transaction
+from crow_hooks import Crow, Data, Invalid, NotFound, Transaction, new_row_id
 from crow_plugins.rows.condition import Condition
 from crow_plugins.rows.field import encoded
 from crow_plugins.rows.kind import Kind, Record
@@ -29,7 +28,7 @@ class Rows(Generic[Record]):
     def add(self, fields: Data, *, by: str = "assistant") -> Record:
         """Keep a new row of the given fields. Raises `Invalid`."""
         with self._crow.transaction() as transaction:
-            row_id = str(uuid.uuid4())
+            row_id = new_row_id()
             row = self._kind.new(fields, origin=self._crow.instance.id, now=transaction.now)
             return insert(transaction, self._kind, row_id, row, by=by)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from crow_hooks.crow import Crow, Hooks, Transaction
 from crow_hooks.errors import ConflictOpen, CrowError, Invalid, NotFound, Refused, WrongThread
+from crow_hooks.ids import new_row_id
 from crow_hooks.markers import hookimpl, hookspec
 from crow_hooks.services import (
     AUDIT_LOG,
@@ -124,4 +125,5 @@ __all__ = [
     "WrongThread",
     "hookimpl",
     "hookspec",
+    "new_row_id",
 ]

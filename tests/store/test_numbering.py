@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from crow_hooks import Column, Entry, Invalid, SyncedTable, Version
+from crow_hooks import Column, Entry, Invalid, SyncedTable, Version, new_row_id
 from crow_plugins.store import numbering
-from crow_plugins.store.numbering import AT_MAX, number_of
+from crow_plugins.store.numbering import AT_MAX, PLACE_BITS, number_of
 from crow_plugins.store.synced import INTEGER_MAX, Shape
 from tests.store.world import NOW, SWAN, Listener, World, open_store
 
@@ -52,7 +52,7 @@ def worlds(tmp_path: Path) -> Iterator[list[World]]:
 
 @pytest.fixture
 def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numbering, "HASH_BITS", SLOTS_BITS)
+    monkeypatch.setattr(numbering, "PLACE_BITS", SLOTS_BITS)
 
 
 def note(row_id: str, lamport: int, at: int = NOW, *, vv: dict[str, int] | None = None, text: str = "") -> Entry:
@@ -95,6 +95,19 @@ def test_rows_that_want_the_same_number_have_the_same_ones_in_every_order(worlds
 def test_rows_lie_in_the_order_in_which_they_were_made(worlds: list[World]) -> None:
     join(worlds[0], [note(row_id, lamport, NOW - lamport) for lamport, row_id in enumerate(IDS, 1)])
     assert [row_id for (row_id,) in worlds[0].rows("SELECT id FROM notes ORDER BY number DESC")] == IDS
+
+
+def test_rows_of_one_second_lie_in_the_order_in_which_they_were_made(worlds: list[World]) -> None:
+    ids = [new_row_id() for _ in range(200)]
+    start = uuid.UUID(ids[0]).int >> 80
+    ids = [each for each in ids if (uuid.UUID(each).int >> 80) // 1000 == start // 1000]
+    join(worlds[0], [note(row_id, lamport) for lamport, row_id in enumerate(RNG.sample(ids, len(ids)), 1)])
+    assert [row_id for (row_id,) in worlds[0].rows("SELECT id FROM notes ORDER BY number")] == ids
+
+
+@pytest.mark.parametrize("row_id", ["", "x" * 64, "ffffffff-ffff-7fff-bfff-ffffffffffff", "ffffffff-ffff-7fff-cfff"])
+def test_whatever_an_id_looks_like_its_row_stays_within_its_second(row_id: str) -> None:
+    assert NOW << PLACE_BITS <= number_of(NOW, row_id) < NOW + 1 << PLACE_BITS
 
 
 def test_a_row_gets_another_number_with_another_time(worlds: list[World]) -> None:
