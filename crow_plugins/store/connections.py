@@ -116,7 +116,7 @@ class Writer(APSWDatabase):  # type: ignore[misc]  # playhouse has no stubs
 def is_out_of_service(error: BaseException) -> bool:
     """Whether it is the disk, the file or another process that failed, and not what was asked of the database."""
     found: BaseException | None = error
-    while found is not None:  # a savepoint may have gone with it, and its rollback failed over that
+    while found is not None:  # peewee puts an error of its own before each of SQLite's
         if isinstance(found, (StoreUnavailable, *OUT_OF_SERVICE)):
             return True
         found = found.__cause__ or found.__context__

@@ -507,9 +507,9 @@ STORE_CONNECTIONS = [
     ),
     *guards(
         "crow_plugins.store.connections",
-        "tests/replicator/test_intake.py::test_a_disk_that_is_full_parks_nothing_and_what_it_kept_out_comes_when_there_is_room",
+        "tests/store/test_door.py::test_a_damaged_file_is_one_sentence_when_it_is_opened_and_when_it_is_read",
         (
-            "a full disk is known behind what came of it",
+            "a failing disk is known behind what came of it",
             (
                 "        found = found.__cause__ or found.__context__\n    return False",
                 "        break\n    return False",
