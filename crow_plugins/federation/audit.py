@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import queue
 import threading
 import time
@@ -27,6 +26,7 @@ from typing import Literal
 import apsw
 
 from crow_hooks import AuditRow, CrowError, Data, ServiceKey
+from crow_plugins.federation.own_file import opened
 
 log = logging.getLogger(__name__)
 
@@ -312,13 +312,7 @@ class _Writer:
 
     def _opened(self) -> apsw.Connection:
         if self._db is None:
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            db = apsw.Connection(str(self._path))
-            db.set_busy_timeout(BUSY_SECONDS * 1000)
-            for pragma in PRAGMAS:  # each alone: after a row, apsw leaves the statements that follow unrun
-                db.execute(f"PRAGMA {pragma}").fetchall()
-            db.execute(SCHEMA)
-            self._db = db
+            self._db = opened(self._path, PRAGMAS, SCHEMA, busy_seconds=BUSY_SECONDS)
         return self._db
 
     def _prune(self, db: apsw.Connection, now: int) -> None:

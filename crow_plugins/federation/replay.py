@@ -12,20 +12,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
-import time
 from pathlib import Path
 
 import apsw
 
 from crow_hooks import CrowError
+from crow_plugins.federation.own_file import opened
 from crow_plugins.token import LEEWAY_SECONDS, TokenReplayed
 
 BUSY_SECONDS = 5
 FORGET_AFTER_SECONDS = 600  # past the end: a clock that is set back must not bring a token to life
 FORGET_EVERY = 1_000  # uses; the log is copied back then, too
 PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL", "wal_autocheckpoint = 0")
+SCHEMA = "CREATE TABLE IF NOT EXISTS uses (jti BLOB PRIMARY KEY, forgotten_at INTEGER) WITHOUT ROWID"
 
 
 class UsesUnavailable(CrowError):
@@ -90,14 +90,7 @@ class Uses:
 
     def _opened(self) -> apsw.Connection:
         if self._db is None:
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-            db = apsw.Connection(str(self._path))
-            db.set_busy_timeout(BUSY_SECONDS * 1000)
-            for pragma in PRAGMAS:
-                _told(db, pragma)
-            db.execute("CREATE TABLE IF NOT EXISTS uses (jti BLOB PRIMARY KEY, forgotten_at INTEGER) WITHOUT ROWID")
-            self._db = db
+            self._db = opened(self._path, PRAGMAS, SCHEMA, busy_seconds=BUSY_SECONDS)
         return self._db
 
     def close(self) -> None:
@@ -105,17 +98,3 @@ class Uses:
             if self._db is not None:
                 self._db.close()
                 self._db = None
-
-
-def _told(db: apsw.Connection, pragma: str) -> None:
-    """Alone, since apsw leaves unrun what follows a row; and again, since SQLite fails where two switch to WAL."""
-    end = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            db.execute(f"PRAGMA {pragma}").fetchall()
-        except apsw.BusyError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(BUSY_SECONDS / 1000)
-        else:
-            return

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import stat
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any
 
 import apsw
 import pytest
 
 from crow_plugins.federation import audit
-from crow_plugins.federation.audit import Audit, AuditUnavailable
+from crow_plugins.federation.audit import Audit, AuditUnavailable, Verified
 
 DAY = 86_400
 CALL: dict[str, Any] = {
@@ -106,6 +108,63 @@ def test_many_threads_and_two_processes_worth_of_writers_make_one_chain(record: 
     second.close()
     found = record.verify()
     assert (found.rows, found.pruned, found.whole) == (1600, 0, True)
+
+
+HOLDER = """
+import sys, apsw
+db = apsw.Connection(sys.argv[1])
+db.execute("CREATE TABLE other (id); BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+db.execute("COMMIT")
+"""
+RECORDER = f"""
+import sys
+from pathlib import Path
+from crow_plugins.federation.audit import Audit
+for path in sys.stdin:
+    record = Audit(Path(path.strip()))
+    record.record(**{CALL})
+    record.close()
+    print("recorded", flush=True)
+"""
+
+
+def process(code: str, *arguments: str) -> Popen[str]:
+    return Popen([sys.executable, "-c", code, *arguments], stdin=PIPE, stdout=PIPE, text=True)
+
+
+def said(child: Popen[str], line: str) -> None:
+    assert child.stdin is not None
+    child.stdin.write(f"{line}\n")
+    child.stdin.flush()
+
+
+def heard(child: Popen[str]) -> str:
+    assert child.stdout is not None
+    return child.stdout.readline().strip()
+
+
+def test_a_new_file_that_another_process_writes_to_is_waited_for(record: Audit) -> None:
+    with process(HOLDER, str(record.path)) as holder:
+        assert heard(holder) == "held"
+        record.record(**CALL)  # SQLite fails at once where somebody writes and the file is to become a WAL one
+        assert not record.flush(0.2)
+        holder.communicate()
+    assert record.flush()
+    assert record.verify() == Verified(1, 0, None)
+
+
+def test_two_processes_that_make_the_file_in_one_moment_lose_nothing(tmp_path: Path) -> None:
+    with process(RECORDER) as one, process(RECORDER) as other:
+        for number in range(5):
+            path = tmp_path / f"{number}.db"
+            for child in (one, other):
+                said(child, str(path))
+            assert [heard(child) for child in (one, other)] == ["recorded"] * 2
+            assert Audit(path).verify() == Verified(2, 0, None)
+        for child in (one, other):
+            child.communicate()
 
 
 @pytest.mark.parametrize(
