@@ -22,8 +22,9 @@ from crow_hooks import Data, Entry, Resolution, Version
 from crow_plugins import causality, policies
 from crow_plugins.replicator import applying, backfill, branches, healing, intake, revoking
 from crow_plugins.replicator.branch_that_counts import other_branches
-from crow_plugins.replicator.entry import Read, Unreadable, read
+from crow_plugins.replicator.entry import Read
 from crow_plugins.replicator.feed_storage import find_feed
+from crow_plugins.replicator.history import readable
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.replicator.trust import Trust
 from crow_plugins.store import WriteTransaction, clock, conflicts, versions
@@ -37,14 +38,6 @@ SEEDS, OPERATIONS = map(int, os.environ.get("CROW_SIMULATION", "10x5000").split(
 BRANCHED_SEEDS, BRANCHED_OPERATIONS = int(os.environ.get("CROW_BRANCHES", "4")), 100
 CONTROL_SEEDS, CONTROL_OPERATIONS = 5, 700
 OPTION_SEEDS, OPTION_OPERATIONS = 2, 300  # where a rule has a table or a plugin of its own, it is broken soon
-
-
-def readable(blocks: Iterable[bytes]) -> Iterator[Read]:
-    for block in blocks:
-        try:
-            yield read(block)
-        except Unreadable:
-            continue
 
 
 def held(simulation: Simulation) -> set[Version]:
