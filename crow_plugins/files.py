@@ -34,6 +34,8 @@ FOLDER_MODE = 0o700
 OTHERS = 0o077  # any right of group or world
 SIZE_MAX = 1 << 20  # no private file of ours comes near it
 
+Stamp = tuple[int, int, int]
+
 
 class FileError(CrowError):
     """A private file or folder is not as it should be."""
@@ -206,6 +208,15 @@ def locked_folder(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def stamp(path: Path) -> Stamp | None:
+    """Another one once a file was replaced or written; None where there is none, or nobody lets us look."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @contextmanager

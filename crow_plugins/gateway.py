@@ -44,7 +44,6 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 3  # what a stop waits for answers under way; streams that stay open are cut after it
 BACKLOG = 2048
-DATE_TICK = 10  # uvicorn counts tenths of a second, and renews the date at every tenth of them
 WEBSOCKET_MESSAGE_BYTES_MAX = 1 << 20  # held in memory before anybody looks who sent it
 SWITCH_SECONDS = 0.001  # a thread that comes back from SQLite waits so long for one that is busy, not five times
 PORT_MAX = 65_535
@@ -198,11 +197,8 @@ class Server(uvicorn.Server):
         yield
 
     async def main_loop(self) -> None:
-        """Tick once a second, for the date that answers carry; uvicorn would look ten times whether it is to stop."""
-        while not await self.on_tick(DATE_TICK):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1):
-                    await self._told.wait()
+        """Sleep until told to stop; uvicorn would look ten times a second, and renew the date that answers carry."""
+        await self._told.wait()
 
     def stop(self) -> None:
         if self.should_exit and not self.force_exit:
@@ -225,6 +221,7 @@ async def _serve_until_told(
         http=HttpProtocol,
         ws=WebSocketProtocol,
         ws_max_size=WEBSOCKET_MESSAGE_BYTES_MAX,
+        ws_ping_interval=None,  # sync has signs of life of its own
         ws_per_message_deflate=False,  # what syncs is encrypted: it does not get smaller
         timeout_graceful_shutdown=STOP_SECONDS,
     )

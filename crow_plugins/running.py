@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from crow_hooks import ServiceKey
 from crow_plugins.config import Home
+from crow_plugins.files import stamp
 
 # The host names by which others call this gateway; it answers to them, without a word on the command line.
 ADDRESS_NAMES: ServiceKey[Callable[[], Sequence[str]]] = ServiceKey("address names")
@@ -44,14 +47,12 @@ class Running:
 
 def running_gateway(home: Home) -> Running | None:
     """The gateway that runs in a home now, if any."""
-    if not home.gateway_lock.exists():
-        return None
-    with home.gateway_lock.open("rb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return announced(home)
-    return None
+    return announced(home) if _is_locked(home.gateway_lock) else None
+
+
+def gateway_stamp(home: Home) -> object:
+    """Another one once `running_gateway` may say something else. Waits for nothing: the event loop may ask."""
+    return _is_locked(home.gateway_lock) and stamp(home.gateway)
 
 
 def announced(home: Home) -> Running | None:
@@ -60,3 +61,17 @@ def announced(home: Home) -> Running | None:
         return Running(**json.loads(home.gateway.read_bytes()))
     except (OSError, ValueError, TypeError):  # it is starting or stopping just now
         return None
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False

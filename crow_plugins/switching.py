@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crow_hooks import CrowError
+from crow_plugins.files import Stamp, stamp
+from crow_plugins.ticking import next_tick
 
 if TYPE_CHECKING:
     from crow_plugins.host import Host
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 1.0  # an operator who switches a plugin sees it happen; looking costs two calls of stat
-
-Stamp = tuple[int, int, int]
 
 
 class ManifestWatch:
@@ -39,8 +36,8 @@ class ManifestWatch:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            stamps = _stamps(self._host.manifest_files)
+            await next_tick(WATCH_SECONDS)
+            stamps = [stamp(file) for file in self._host.manifest_files]
             if stamps != self._seen:
                 self._seen = stamps
                 await self._take_over()
@@ -64,16 +61,3 @@ class ManifestWatch:
             await (self._host.start(plugin) if on else self._host.stop(plugin))
         except CrowError as error:  # the switch itself is done
             log.error("startup failed plugin=%s reason=%s", plugin, error, exc_info=error.__cause__)
-
-
-def _stamps(files: Sequence[Path]) -> list[Stamp | None]:
-    """What tells that a file was replaced or written; None where there is none."""
-    return [_stamp(file) for file in files]
-
-
-def _stamp(file: Path) -> Stamp | None:
-    try:
-        status = os.stat(file)
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -27,7 +27,7 @@ FLOORS = [
     {
         *("store", "dispatch", "manifest", "config", "keyring", "files", "bearer", "units", "overrides"),
         *("premises", "callers", "lease", "running", "outbound", "fulltext", "rows", "joining", "manifest_lines"),
-        *("wording", "remarks"),
+        *("ticking", "wording", "remarks"),
     },
     PLUGINS,
 ]

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 def web(gateway: Gateway) -> Iterator[httpx2.Client]:
     with httpx2.Client(base_url=gateway.base_url, timeout=20) as client:
         yield client
+
+
+def test_an_answer_says_when_it_was_asked_for(web: httpx2.Client) -> None:
+    before = int(time.time())
+    said = parsedate_to_datetime(web.get("/health").headers["date"]).timestamp()
+    assert before <= said <= time.time()
 
 
 def post(web: httpx2.Client, body: object, **headers: str) -> httpx2.Response:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from starlette.responses import Response, StreamingResponse
 
+from crow_plugins.files import stamp
 from crow_plugins.nest.web import HEADERS, Visit
 
 LOOK_SECONDS = 0.5
@@ -57,12 +58,4 @@ class Live:
             self._streams -= 1
 
     def _stamp(self) -> tuple[object, ...]:
-        return (*(_written(log) for log in self._logs), self._besides())
-
-
-def _written(log: Path) -> tuple[int, int] | None:
-    try:
-        status = log.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
+        return (*map(stamp, self._logs), self._besides())

@@ -29,6 +29,8 @@ from crow_plugins.registry.own_address import own_address
 from crow_plugins.registry.revoking import RevokesItself
 from crow_plugins.registry.rows import NOTHING, Contents
 from crow_plugins.registry.settings import RegistrySettings
+from crow_plugins.running import gateway_stamp
+from crow_plugins.ticking import next_tick
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class Registry:
         self._mirror = Mirror(premises.home.folder, crow.instance, identity.chain)
         self._contents: Contents = NOTHING
         self._own_url: str | None = None  # as the mirror has it
-        self._commits: object = None  # as of the last look
+        self._seen: object = None  # the stamp of the last look
         self._met: dict[str, int] = {}  # when there was contact, by the instance's id, where that is not kept yet
         self._lock = threading.Lock()
         self._looking: asyncio.Task[None] | None = None
@@ -221,6 +223,7 @@ class Registry:
 
     async def start(self) -> None:
         await asyncio.to_thread(self.changed)
+        await self._follow()
         self._looking = asyncio.create_task(self._look())
 
     async def stop(self) -> None:
@@ -232,8 +235,20 @@ class Registry:
 
     async def _look(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            await self._follow()
+            await next_tick(LOOK_SECONDS)
+            if self._is_to_follow():
+                await self._follow()
+
+    def _is_to_follow(self) -> bool:
+        """Whether there is anything to do for a worker thread, which most seconds there is not."""
+        try:
+            return self._is_contact_due() or self._seen != self._stamp()
+        except Exception:  # whoever follows meets it too, and says it
+            return True
+
+    def _stamp(self) -> tuple[object, ...]:
+        """Another one once the database or our address may be another."""
+        return self._premises.store.commits(), gateway_stamp(self._premises.home)
 
     async def _follow(self) -> None:
         try:
@@ -242,22 +257,23 @@ class Registry:
             log.exception("the registry cannot be read")
 
     def _look_once(self) -> None:
-        """Ask the database only where anybody committed."""
-        self._keep_contact()
-        commits, current = self._premises.store.commits(), self._contents.generation
-        if commits != self._commits:
-            with self._crow.read() as db:
-                current = rows.generation(db)
+        """Take over what others have changed."""
+        if self._is_contact_due():
+            self._keep_contact()
+        seen = self._stamp()
+        with self._crow.read() as db:
+            current = rows.generation(db)
         if current != self._contents.generation or self.own_url() != self._own_url:
             self.changed()
-        self._commits = commits
+        self._seen = seen
+
+    def _is_contact_due(self) -> bool:
+        kept = {other.instance.id: other.last_seen or 0 for other in self._contents.others}
+        return any(at - kept.get(instance_id, at) >= SEEN_SECONDS for instance_id, at in list(self._met.items()))
 
     def _keep_contact(self) -> None:
         """Write down when everybody was last in contact, for all at once as soon as one's is a minute old."""
         met = list(self._met.items())
-        kept = {other.instance.id: other.last_seen or 0 for other in self._contents.others}
-        if all(at - kept.get(instance_id, at) < SEEN_SECONDS for instance_id, at in met):
-            return
         with self._crow.transaction() as transaction:
             for instance_id, at in met:
                 rows.change(transaction.db, instance_id, last_seen=at)

@@ -18,6 +18,7 @@ from crow_plugins.outbound.calling import system_tls
 from crow_plugins.outbound.urls import GatewayUrl, Zone
 from crow_plugins.replicator.link import Link
 from crow_plugins.replicator.transport import ByteStream, dial
+from crow_plugins.ticking import next_tick
 
 log = logging.getLogger(__name__)
 
@@ -76,13 +77,14 @@ class Dialler:
             for instance_id in wanted - self._tasks.keys():
                 self._now[instance_id] = asyncio.Event()
                 self._tasks[instance_id] = asyncio.create_task(self._dial_always(instance_id))
-            await asyncio.sleep(LOOK_SECONDS)
+            await next_tick(LOOK_SECONDS)
 
     async def _dial_always(self, instance_id: str) -> None:
         wait = FIRST_SECONDS
         while True:
             if instance_id in self._connected():  # by the peer's doing; `dial_now` is told when it leaves
                 await self._pause(instance_id, LAST_SECONDS)
+                continue
             try:
                 held = await self._try(instance_id)
             except Exception:  # ours, a failing disk among them: this must go on

@@ -27,6 +27,7 @@ from crow_plugins.replicator import membership
 from crow_plugins.replicator.inbox import Inbox, Signal, Turn
 from crow_plugins.replicator.membership import Introduction, MembershipRefused
 from crow_plugins.replicator.transport import ByteStream
+from crow_plugins.ticking import next_tick
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ class Link:
 
     async def _keep_alive(self) -> None:
         while True:
-            await asyncio.sleep(KEEP_ALIVE_SECONDS)
+            await next_tick(KEEP_ALIVE_SECONDS)  # of all links at once
             self.signal(Signal.KEEP_ALIVE)
 
     async def _send(self, data: bytes) -> None:

@@ -15,9 +15,9 @@ from crow_plugins.replicator.own_feed import OwnFeed
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """Whether anybody committed; whether a feed is another than it was, and the chain or the trust in our own feed."""
+    """Whether anybody committed or switched a plugin; whether a feed, the chain or the doubt in our own feed is new."""
 
-    committed: bool
+    stirred: bool
     feeds: bool
     chain: bool
     suspect: bool  # our own feed is doubted now
@@ -26,17 +26,25 @@ class News:
 class Noticing:
     """One instance's, in a process that serves. To the first look everything is new."""
 
-    def __init__(self, crow: Crow, own: OwnFeed, registry: InstanceRegistry, commits: Callable[[], object]) -> None:
-        """`commits` differs from before once anybody has committed."""
-        self._crow, self._own, self._registry, self._commits = crow, own, registry, commits
+    def __init__(self, crow: Crow, own: OwnFeed, registry: InstanceRegistry, stamp: Callable[[], object]) -> None:
+        """`stamp` differs from before once anybody has committed or switched a plugin; it waits for nothing."""
+        self._crow, self._own, self._registry, self._stamp = crow, own, registry, stamp
         self._seen: object = None
         self._feeds: object = None
         self._suspect: str | None = None
         self._chain: tuple[Credentials, str | None] | None = None
 
+    def is_any(self) -> bool:
+        """Whether a look finds anything, or has to be taken again as long as our feed is doubted. No database work."""
+        return (
+            self._suspect is not None
+            or self._seen != self._stamp()
+            or self._chain != (self._registry.credentials(), self._suspect)
+        )
+
     def look(self) -> News:
-        """Database work: of microseconds where nobody committed."""
-        seen, feeds, suspect = self._commits(), self._feeds, self._suspect
+        """Database work, where anybody committed."""
+        seen, feeds, suspect = self._stamp(), self._feeds, self._suspect
         if seen != self._seen:
             with self._crow.read() as db:
                 suspect = self._own.suspect(db)

@@ -56,10 +56,12 @@ from crow_plugins.replicator.trusting import Trusting
 from crow_plugins.replicator.uptake import Uptake
 from crow_plugins.replicator.wake import Wake, wake
 from crow_plugins.store import StoreUnavailable, WriteTransaction
+from crow_plugins.ticking import next_tick
 
 log = logging.getLogger(__name__)
 
 TEND_SECONDS = 1.0
+CONTACT_SECONDS = 10.0  # between two times that the registry is told who is connected
 AGAIN_SECONDS = 1.0  # after a disk or a database that failed
 LOOK_SECONDS = 0.25
 RECEIVING, APPLYING = "receiving", "applying"  # what may fail for a while
@@ -81,8 +83,9 @@ class InstanceSyncManager:
         self._connections = Connections(premises.keyring.identity.instance_id)
         self._appending = Appending(self.own, self._appended, self._own_grew)
         self._measuring = Measuring(crow, self.own, self._trusting, self._intake, self._connections)
-        self._noticing = Noticing(crow, self.own, registry, lambda: premises.store.commits())
+        self._noticing = Noticing(crow, self.own, registry, lambda: (premises.store.commits(), premises.manifest))
         self._stirred = True  # something happened that tending has to look at
+        self._tended = float("-inf")  # when it last did
         self._came = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._dialler: Dialler | None = None
@@ -401,15 +404,21 @@ class InstanceSyncManager:
     async def _tend_always(self) -> None:
         while True:
             try:
-                await asyncio.to_thread(self._tend)
+                if self._is_to_tend():
+                    await asyncio.to_thread(self._tend)
             except Exception as error:  # visible, and tried again
                 _complain("tending the feeds failed, tried again", error)
-            await asyncio.sleep(TEND_SECONDS)
+            await next_tick(TEND_SECONDS)
+
+    def _is_to_tend(self) -> bool:
+        """Asked once a second; where nothing happened, no thread is woken and nothing read, but for now and then."""
+        is_time = time.monotonic() - self._tended >= CONTACT_SECONDS
+        return is_time or self._stirred or not self._measuring.is_still or self._noticing.is_any()
 
     def _tend(self) -> None:
-        """Once a second; where nothing happened since, it asks the database whether anybody committed, and no more."""
+        self._tended = time.monotonic()
         news = self._noticing.look()
-        if news.committed or news.chain:
+        if news.stirred or news.chain:
             self._stirred = True
             self._tell_of(news)
         stirred, self._stirred = self._stirred, False

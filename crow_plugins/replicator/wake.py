@@ -2,7 +2,7 @@
 
 A process that serves listens on a socket of its own, `wake-….sock` in the home; who has committed something sends a
 datagram to each of them but its own. What was written is not said: whoever is woken looks. A datagram may be lost, so
-nobody relies on it: see `InstanceSyncManager._tend`.
+nobody relies on it: see `InstanceSyncManager._is_to_tend`.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Store:
             yield db
 
     def commits(self) -> object:
-        """Differs from before once anybody has committed, in any process. Database work, of microseconds."""
+        """Differs from before once anybody has committed, in any process; the event loop may ask."""
         return self._connections.commits()
 
     def rows_in_conflict(self) -> list[tuple[str, str]]:

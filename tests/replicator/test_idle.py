@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from peewee import Database
 
 from crow_plugins.feed.exchange import FeedEvent
 from crow_plugins.feed.replication import Replication
@@ -18,10 +17,19 @@ from crow_plugins.replicator import sync
 from crow_plugins.replicator.link import Link
 from crow_plugins.replicator.sync import InstanceSyncManager
 from crow_plugins.store.connections import Connections
-from tests.replicator.gateways import acquainted, make_home, open_instance, serving, until
+from tests.replicator.gateways import Instance, acquainted, until
+from tests.replicator.test_chains import gateways
 
 pytestmark = pytest.mark.anyio
-SEED = b"\7" * 32
+
+
+@asynccontextmanager
+async def two_in_sync(folder: Path) -> AsyncIterator[tuple[Instance, Instance]]:
+    async with gateways(folder, "grackle", "swan") as [grackle, swan]:
+        await acquainted(grackle, swan)
+        await grackle.remember("before the quiet")
+        await swan.holds("before the quiet")
+        yield grackle, swan
 
 
 @pytest.fixture
@@ -45,49 +53,38 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> list[KeepAlive]:
 
 
 async def test_a_sign_of_life_asks_no_database(tmp_path: Path, quiet: list[KeepAlive]) -> None:
-    async with AsyncExitStack() as stack:
-        grackle, swan = (open_instance(make_home(tmp_path, name, SEED)) for name in ("grackle", "swan"))
-        for instance in (grackle, swan):
-            stack.callback(instance.host.close)
-            await stack.enter_async_context(serving(instance))
-        await acquainted(grackle, swan)
-        await grackle.remember("before the quiet")
-        await swan.holds("before the quiet")
+    async with two_in_sync(tmp_path) as (grackle, swan):
         await until(lambda: len(quiet) > 40)
         await swan.remember("after it")
         await grackle.holds("after it", "before the quiet")
 
 
-async def test_a_second_in_which_nothing_happens_asks_no_database(
+async def test_a_second_in_which_nothing_happens_wakes_no_thread_and_asks_no_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ticks: list[InstanceSyncManager] = []
-    tend, read, write = InstanceSyncManager._tend, Connections.read, Connections.write
+    ticks: list[bool] = []
 
-    def noted_tend(self: InstanceSyncManager) -> None:
-        tend(self)
-        ticks.append(self)
+    def quiet(is_to_tend: Callable[[InstanceSyncManager], bool]) -> Callable[[InstanceSyncManager], bool]:
+        def looked(self: InstanceSyncManager) -> bool:
+            ticks.append(is_to_tend(self))
+            return ticks[-1]
 
-    def noted(access: Callable[[Connections], AbstractContextManager[Database]]) -> Callable[[Connections], Any]:
-        def asked(self: Connections) -> AbstractContextManager[Database]:
+        return looked
+
+    def loud(work: Callable[..., Any]) -> Callable[..., Any]:
+        def done(*arguments: Any) -> Any:
             ticks.clear()
-            return access(self)
+            return work(*arguments)
 
-        return asked
+        return done
 
-    async with AsyncExitStack() as stack:
-        grackle, swan = (open_instance(make_home(tmp_path, name, SEED)) for name in ("grackle", "swan"))
-        for instance in (grackle, swan):
-            stack.callback(instance.host.close)
-            await stack.enter_async_context(serving(instance))
-        await acquainted(grackle, swan)
-        await grackle.remember("before the quiet")
-        await swan.holds("before the quiet")
+    async with two_in_sync(tmp_path) as (grackle, swan):
         with monkeypatch.context() as patch:
             patch.setattr(sync, "TEND_SECONDS", 0.02)
-            patch.setattr(InstanceSyncManager, "_tend", noted_tend)
-            patch.setattr(Connections, "read", noted(read))
-            patch.setattr(Connections, "write", noted(write))
+            patch.setattr(InstanceSyncManager, "_is_to_tend", quiet(InstanceSyncManager._is_to_tend))
+            for place, name in ((InstanceSyncManager, "_tend"), (Connections, "read"), (Connections, "write")):
+                patch.setattr(place, name, loud(getattr(place, name)))
             await until(lambda: len(ticks) > 80)  # of both, for longer than a second
+            assert not any(ticks)
         await swan.remember("after it")
         await grackle.holds("after it", "before the quiet")
