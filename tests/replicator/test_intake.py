@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import apsw
 import pytest
 
 from crow_hooks import Column, Entry, Resolution, SyncedTable
@@ -156,6 +158,30 @@ def test_a_disk_that_is_full_parks_nothing_and_what_it_kept_out_comes_when_there
         assert swan.rows("SELECT * FROM parked_entries") == swan.rows("SELECT * FROM sync_state") == []
         swan.fill(room=True)
         assert swan.take(grackle, careful=True).applied == 40
+        assert grackle.things() == swan.things()
+
+
+def test_a_plugin_whose_own_file_finds_the_disk_full_parks_nothing(tmp_path: Path) -> None:
+    """Unlike Crow's own database, whose transaction SQLite then ends, that file leaves ours as it is."""
+    with (
+        chain(tmp_path, "grackle", "swan") as [grackle, swan],
+        closing(apsw.Connection(str(tmp_path / "aside.db"))) as aside,
+    ):
+        aside.execute("CREATE TABLE notes (text TEXT)")
+        aside.execute(f"PRAGMA max_page_count = {aside.execute('PRAGMA page_count').get}")
+
+        def show(entry: Entry, transaction: WriteTransaction) -> bool:
+            aside.execute("INSERT INTO notes VALUES (?)", (str(entry.data["text"]) * 10_000,))
+            return False
+
+        swan.listener.show = show  # type: ignore[method-assign]
+        grackle.write("one")
+        carry(grackle, swan, apply=False)
+        with pytest.raises(StoreUnavailable):
+            swan.take(grackle, careful=True)
+        assert swan.rows("SELECT * FROM parked_entries") == swan.rows("SELECT * FROM sync_state") == []
+        aside.execute("PRAGMA max_page_count = 1000000")
+        assert swan.take(grackle, careful=True).applied == 1
         assert grackle.things() == swan.things()
 
 

@@ -39,7 +39,7 @@ REPLICATOR_APPLYING = [
     ),
     *guards(
         "crow_plugins.replicator.applying",
-        "tests/replicator/test_intake.py::test_a_disk_that_is_full_parks_nothing_and_what_it_kept_out_comes_when_there_is_room",
+        "tests/replicator/test_intake.py::test_a_plugin_whose_own_file_finds_the_disk_full_parks_nothing",
         (
             "a disk that is full parks nothing",
             (
