@@ -68,6 +68,7 @@ class Host:
         self.services = Services()
         self.services.provide("host", PREMISES, self)
         self._contributions: dict[str, list[tuple[str, object]]] = {}
+        self._when_open: list[Callable[[], None]] = []
         self.hook = Dispatch(plugin_manager(), self.is_enabled)
         self._loaded = self.manifest.plugins
         for plugin in self._loaded:
@@ -76,6 +77,8 @@ class Host:
         self.list_changes: list[ListChanges] = []
         self.store = self._open_store(machine)
         self.policies = Policies(self)
+        for run in self._when_open:
+            run()
         self._serving = 0
         self._started: set[str] = set()  # to be stopped, whether a plugin is on by then or not
 
@@ -115,6 +118,9 @@ class Host:
 
     def is_enabled(self, plugin: str) -> bool:
         return plugin in self._enabled
+
+    def when_open(self, run: Callable[[], None]) -> None:
+        self._when_open.append(run)
 
     def sweep_conflicts(self) -> None:
         """Ask the conflict policies about every conflict that is open."""

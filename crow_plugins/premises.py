@@ -5,6 +5,7 @@ Keys and files of the home are not for other people's code: the service is refus
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -33,6 +34,9 @@ class Premises(Protocol):
 
     @property
     def store(self) -> Store: ...
+
+    def when_open(self, run: Callable[[], None]) -> None:
+        """Have this run once the database is open, in every process of the home, before anything is written to it."""
 
     def sweep_conflicts(self) -> None:
         """Ask the conflict policies about every conflict that is open. Database work."""

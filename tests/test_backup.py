@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +42,45 @@ def test_a_backup_put_back_holds_what_was_there_when_it_was_taken(home: Path, tm
     kept = Path(json.loads(put_back.stdout)["kept"])
     assert crow(home, "restore", str(kept)).returncode == 0
     assert contents(home) == ["after", "before"]
+
+
+@pytest.mark.parametrize("how", ["by the command", "by hand", "with the replicator off"])
+def test_the_first_command_after_a_restore_gives_no_name_that_a_lost_write_had(
+    home: Path, tmp_path: Path, how: str
+) -> None:
+    saved, database = tmp_path / "monday.db", home / "crow.db"
+    with Host(home) as host:
+        asyncio.run(serve_and_store(host, "monday"))
+        back_up(database, saved)
+        asyncio.run(serve_and_store(host, "tuesday"))
+        names = writers(host)
+    if how == "by hand":
+        shutil.copy(saved, database)
+        for left in home.glob("crow.db-*"):
+            left.unlink()
+    else:
+        restore(database, saved, tmp_path / "aside.db")
+    if how == "with the replicator off":
+        (home / "plugin_manifest.toml").write_text('[[plugin]]\nname = "replicator"\nenabled = false\n')
+    with Host(home) as host:  # as any command does
+        Memories(host.hook.handle("memories")).store({"content": "friday"})
+        assert len(writers(host) - names) == 1
+        with host.read() as db:
+            [waiting] = db.execute_sql("SELECT count(*) FROM outbox").fetchone()
+        assert waiting == (how != "with the replicator off")
+
+
+async def serve_and_store(host: Host, content: str) -> None:
+    """As a gateway does, which seals what it wrote."""
+    async with host.serving():
+        await asyncio.to_thread(Memories(host.hook.handle("memories")).store, {"content": content})
+
+
+def writers(host: Host) -> set[str]:
+    """Instance and epoch of the versions of every row."""
+    with host.read() as db:
+        known = db.execute_sql("SELECT vv FROM row_versions").fetchall()
+    return {name for (vv,) in known for name in json.loads(vv)}
 
 
 def test_a_backup_taken_while_somebody_writes_is_whole(host: Host, home: Path, tmp_path: Path) -> None:

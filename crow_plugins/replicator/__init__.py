@@ -33,7 +33,9 @@ SYNC: ServiceKey[InstanceSyncManager] = ServiceKey("sync")
 
 @hookimpl
 def setup(crow: Crow) -> None:
-    sync = InstanceSyncManager(crow, crow.service(PREMISES), crow.service(REGISTRY))
+    premises = crow.service(PREMISES)
+    sync = InstanceSyncManager(crow, premises, crow.service(REGISTRY))
+    premises.when_open(lambda: sync.look_back() if premises.is_enabled("replicator") else None)
     crow.provide(SYNC, sync)
     crow.provide(REPLICATION, sync)
     crow.provide(CONFLICTS, Conflicts(crow))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import peewee
 
-from crow_hooks import Crow
+from crow_hooks import Crow, CrowError
 from crow_plugins.feed import Head
 from crow_plugins.replicator import backfill, branches, healing
 from crow_plugins.replicator.feed_storage import freeze, held_feed
@@ -44,6 +44,16 @@ class Mending:
         self._since = 0.0
         self._branches = False  # a peer showed another branch of it
         self._is_sealed = False  # a seal was seen
+
+    def look_back(self) -> None:
+        """Look at the seal before this process writes: a database that went back may not name new writes as lost ones.
+
+        What cannot be looked at or noted stands in no command's way; whoever serves looks again, and says it.
+        """
+        try:
+            self._look_at_seal()
+        except CrowError as error:
+            log.warning("the seal was not looked at: %s", error)
 
     def begin(self) -> None:
         """At the start: look at the seal, and append what was written while nothing could be."""

@@ -93,6 +93,10 @@ class InstanceSyncManager:
 
     # ---- what the hooks ask ---------------------------------------------------------------------
 
+    def look_back(self) -> None:
+        """Doubt our feed if this database is an older one than was announced, before anything is written to it."""
+        self._mending.look_back()
+
     def local_write(self, change: Change, transaction: Transaction) -> None:
         self._appending.stage(change, transaction)
 

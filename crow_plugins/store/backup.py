@@ -103,6 +103,7 @@ def restore(database: Path, backup: Path, aside: Path) -> None:
     temporary = _fresh(database)
     try:
         _copy(backup, temporary, lambda done, pages: None)
+        _take_another_name(temporary)
         _sync(temporary)
         if database.exists():
             _close_off(database)
@@ -111,6 +112,15 @@ def restore(database: Path, backup: Path, aside: Path) -> None:
         _sync_folder(database.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _take_another_name(database: Path) -> None:
+    """Whoever writes first draws another epoch: writes that this database never saw have names of the one it holds."""
+    db = apsw.Connection(str(database))
+    try:
+        db.execute("UPDATE clock SET boot_id = ''")
+    finally:
+        db.close()
 
 
 def _close_off(database: Path) -> None:
