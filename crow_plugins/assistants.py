@@ -14,6 +14,7 @@ from fastmcp.server.dependencies import get_http_request
 
 from crow_hooks import CrowError
 from crow_plugins import bearer, callers
+from crow_plugins.store import StoreUnavailable
 
 if TYPE_CHECKING:
     from crow_plugins.host import Host
@@ -48,8 +49,7 @@ class AssistantTokens(TokenVerifier):
         if grant is None:
             return None
         if grant.stale(now):
-            with self._host.transaction() as transaction:
-                bearer.used(transaction.db, grant, now=now)
+            self._note_use(grant, now)
         return AccessToken(
             token=token,
             client_id=grant.id,
@@ -57,6 +57,14 @@ class AssistantTokens(TokenVerifier):
             expires_at=grant.expires_at,
             claims={CLAIM: grant.id, "label": grant.label},
         )
+
+    def _note_use(self, grant: bearer.Grant, now: int) -> None:
+        """When a token was used last is only shown: a disk that is full keeps nobody from reading."""
+        try:
+            with self._host.transaction() as transaction:
+                bearer.used(transaction.db, grant, now=now)
+        except StoreUnavailable as error:
+            log.info("when a token was used is not kept reason=%s", error)
 
 
 def _verified_caller() -> callers.Caller | None:

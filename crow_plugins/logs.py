@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -60,10 +60,18 @@ def kept(file: Path) -> Iterator[None]:
 
 
 class PrivateFile(RotatingFileHandler):
-    """A log file that only its owner can read, whatever the umask."""
+    """A log file that only its owner can read, whatever the umask; what finds no room in it stands on stderr alone."""
 
     def _open(self) -> TextIOWrapper:
         return open(self.baseFilename, "a", encoding=self.encoding, errors="replace", opener=_private)
+
+    def close(self) -> None:
+        """What is still unwritten is on stderr."""
+        with suppress(OSError):
+            super().close()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # logging's spelling
+        """Nothing: logging would put a traceback on stderr for each line, where the line itself is already."""
 
 
 def _private(path: str, flags: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -18,7 +19,11 @@ import pytest
 from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
 
+from crow_plugins import bearer
+from crow_plugins.assistants import AssistantTokens
+from crow_plugins.host import Host
 from tests.gateway_process import Gateway, crow, running_gateway
+from tests.replicator.full_disk import small_disk
 
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
 HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
@@ -115,6 +120,19 @@ async def test_a_read_only_token_neither_sees_nor_calls_what_writes(gateway: Gat
         assert "crow_store_memory" not in names
         with pytest.raises(Exception, match="Unknown tool"):
             await client.call_tool("crow_store_memory", {"content": "x"})
+
+
+def test_a_disk_without_room_keeps_no_assistant_from_reading(make_home: Callable[[str], Path]) -> None:
+    home = make_home("grackle")
+    with small_disk("full-tokens") as disk, Host(home) as host:
+        with host.store.transaction() as transaction:
+            token, grant = bearer.create(transaction.db, "desk", now=host.now())
+        disk.full = home
+        access = asyncio.run(AssistantTokens(host).verify_token(token))
+        disk.full = None
+    assert access is not None
+    assert access.client_id == grant.id
+    assert disk.refused > 0
 
 
 @pytest.mark.parametrize(

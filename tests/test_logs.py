@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from crow_plugins.logs import JsonLines, Lines
+from crow_plugins.logs import FILE_BYTES_MAX, JsonLines, Lines, PrivateFile
 
 
 def record(message: str, *arguments: object, fault: Exception | None = None) -> logging.LogRecord:
@@ -33,3 +33,11 @@ def test_json_lines_hold_the_traceback() -> None:
     assert line["message"] == "failed"
     assert line["logger"] == "crow_plugins.gateway"
     assert "disk full" in line["traceback"]
+
+
+def test_a_log_file_without_room_does_not_fill_stderr_with_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = PrivateFile("/dev/full", maxBytes=FILE_BYTES_MAX, backupCount=1, encoding="utf-8")
+    for number in range(3):
+        handler.handle(logging.makeLogRecord({"msg": f"line {number}"}))
+    handler.close()
+    assert capsys.readouterr().err == ""
