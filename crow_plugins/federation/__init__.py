@@ -86,8 +86,14 @@ def register_middleware(crow: Crow) -> Sequence[Middleware | MCPMiddleware]:
 
 @hookimpl
 def register_commands(crow: Crow) -> Sequence[Command]:
-    inbound = crow.service(INBOUND)
-    return commands(inbound.exposure, inbound.audit, crow.service(REGISTRY), crow.settings(Settings).expose)
+    inbound, premises = crow.service(INBOUND), crow.service(PREMISES)
+
+    def tools() -> dict[str, bool]:
+        from crow_plugins.federation.serving import reads  # FastMCP is imported for these commands only
+
+        return {tool.name: reads(tool) for tool in asyncio.run(premises.server.list_tools())}
+
+    return commands(inbound.exposure, inbound.audit, crow.service(REGISTRY), crow.settings(Settings).expose, tools)
 
 
 @hookimpl

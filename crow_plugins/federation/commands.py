@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from crow_hooks import Answer, Command, CrowError, InstanceRegistry
+from crow_hooks import Answer, Command, CrowError, InstanceRegistry, Invalid
 from crow_plugins.federation.audit import Audit, Call
-from crow_plugins.federation.exposure import EVERYBODY, NEVER, Exposure, Word
+from crow_plugins.federation.exposure import EVERYBODY, EVERYTHING, NEVER, Exposure, Word
 
 GROUP = "federation"
+Tools = Callable[[], Mapping[str, bool]]
 
 
 class AuditBroken(CrowError):
@@ -24,11 +26,14 @@ class AuditBroken(CrowError):
         )
 
 
-def commands(exposure: Exposure, audit: Audit, registry: InstanceRegistry, setting: Sequence[str]) -> list[Command]:
-    return [*_exposing(exposure, registry, setting), _auditing(audit, registry)]
+def commands(
+    exposure: Exposure, audit: Audit, registry: InstanceRegistry, setting: Sequence[str], tools: Tools
+) -> list[Command]:
+    """`tools` has the name of every tool of Crow that is on here, and whether it only reads."""
+    return [*_exposing(exposure, registry, setting, tools), _auditing(audit, registry)]
 
 
-def _exposing(exposure: Exposure, registry: InstanceRegistry, setting: Sequence[str]) -> list[Command]:
+def _exposing(exposure: Exposure, registry: InstanceRegistry, setting: Sequence[str], tools: Tools) -> list[Command]:
     def expose(tool: str | None = None, /, *, peer: str | None = None, writes: bool = False) -> Answer:
         """Let other instances call a tool; without a tool, show what they may call.
 
@@ -43,7 +48,8 @@ def _exposing(exposure: Exposure, registry: InstanceRegistry, setting: Sequence[
         """
         if tool is not None:
             exposure.expose(tool, _about(registry, peer), writes=writes)
-        return _words(exposure.words(), setting, registry)
+        note = None if tool is None else _unknown(tool, known := tools()) or _stays_closed(tool, known, writes)
+        return _words(exposure.words(), setting, registry, note)
 
     def deny(tool: str, /, *, peer: str | None = None) -> Answer:
         """Forbid other instances to call a tool.
@@ -56,7 +62,7 @@ def _exposing(exposure: Exposure, registry: InstanceRegistry, setting: Sequence[
             Only this instance: its name, its id or the beginning of one.
         """
         exposure.deny(tool, _about(registry, peer))
-        return _words(exposure.words(), setting, registry)
+        return _words(exposure.words(), setting, registry, None if tool == EVERYTHING else _unknown(tool, tools()))
 
     return [Command("expose", expose, GROUP), Command("deny", deny, GROUP)]
 
@@ -76,6 +82,8 @@ def _auditing(audit: Audit, registry: InstanceRegistry) -> Command:
         """
         if verify:
             return _verified(audit)
+        if limit < 1:
+            raise Invalid("--limit is how many calls to show; give 1 or more")
         calls = audit.rows(limit=limit, peer=None if peer is None else _about(registry, peer))
         names = {known.instance.id: known.instance.name for known in registry.others()}
         text = "\n".join(_line(call, names) for call in calls)
@@ -88,15 +96,32 @@ def _about(registry: InstanceRegistry, peer: str | None) -> str:
     return EVERYBODY if peer is None else registry.find(peer).instance.id
 
 
-def _words(words: Sequence[Word], setting: Sequence[str], registry: InstanceRegistry) -> Answer:
+def _unknown(tool: str, known: Mapping[str, bool]) -> str | None:
+    """What to say of a name that no tool has: a misspelt denial closes nothing."""
+    if tool in known:
+        return None
+    near = difflib.get_close_matches(tool, known, 1)
+    advice = f"did you mean {near[0]}?" if near else "it counts once there is one, or for one of a server of yours"
+    return f"No tool of Crow that is on here is called {tool}; {advice}"
+
+
+def _stays_closed(tool: str, known: Mapping[str, bool], writes: bool) -> str | None:
+    if known[tool] or writes:
+        return None
+    return f"{tool} does not only read, so it stays closed until: crow federation expose {tool} --writes"
+
+
+def _words(
+    words: Sequence[Word], setting: Sequence[str], registry: InstanceRegistry, note: str | None = None
+) -> Answer:
     names = {known.instance.id: known.instance.name for known in registry.others()}
     lines = [f"every instance: {tool} allowed (setting)" for tool in setting if tool not in NEVER]
     for word in words:
         who = names.get(word.instance_id, word.instance_id) or "every instance"
         said = "allowed, writing too" if word.writes else "allowed" if word.allowed else "denied"
         lines.append(f"{who}: {word.tool} {said}")
-    value = {"setting": list(setting), "words": [asdict(word) for word in words]}
-    return Answer(value, "\n".join(lines) or "nothing is open to other instances")
+    value = {"setting": list(setting), "words": [asdict(word) for word in words], "note": note}
+    return Answer(value, "\n".join([*(lines or ["nothing is open to other instances"]), *([note] if note else [])]))
 
 
 def _verified(audit: Audit) -> Answer:

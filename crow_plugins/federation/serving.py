@@ -69,10 +69,14 @@ def _judged(admitted: Admitted) -> tuple[str, ...]:
     return (CALL_TOOL, LIST_TOOLS) if method == CALL_TOOL else (method,)
 
 
+def reads(tool: Tool) -> bool:
+    """Whether a tool declares that it only reads."""
+    return tool.annotations is not None and tool.annotations.read_only_hint is True
+
+
 def _open(tool: Tool, admitted: Admitted) -> bool:
-    reads = tool.annotations is not None and tool.annotations.read_only_hint is True
     exposed = admitted.exposed
-    return exposed.allows(tool.name) and (reads or exposed.allows_writing(tool.name))
+    return exposed.allows(tool.name) and (reads(tool) or exposed.allows_writing(tool.name))
 
 
 def _admitted() -> Admitted | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Any
 
 from fastmcp import Context, FastMCP
@@ -120,8 +121,8 @@ def _said_by(instance: Instance, text: str) -> str:
 def _error(failure: CallFailure) -> ToolError:
     """What the other instance itself said stands behind bars."""
     if failure.code in THEIR_WORDS:
-        return ToolError(f"{failure.code}: {_said_by(failure.instance, failure.reason)}")
-    return ToolError(f"{failure.code}: {failure.instance.name}: {failure.reason}")
+        return ToolError(f"{failure.code}: {_said_by(failure.instance, failure.reason)}", log_level=logging.INFO)
+    return ToolError(f"{failure.code}: {failure.instance.name}: {failure.reason}", log_level=logging.INFO)
 
 
 def _found(found: FederatedHits) -> str:

@@ -43,7 +43,7 @@ def _judged(query: str, kept: Mapping[str, Kept], now: int) -> tuple[float, str]
     if not any(row.value is not None for row in kept.values()):
         return UNKNOWN, "nothing is known of what it keeps"
     late = all(row.state(now) != "fresh" for row in kept.values())
-    return KEEPS, "what it keeps was last heard long ago" if late else "none of its names match, its texts may"
+    return KEEPS, "what it keeps was not heard lately" if late else "none of its names match, its texts may"
 
 
 def _is_empty(health: Any) -> bool:

@@ -101,8 +101,21 @@ def test_expose_and_deny_say_what_is_open_now(swan: House) -> None:
     answer = command(swan, "deny")("crow_search")
     assert "grackle: crow_store_memory allowed, writing too" in answer.text
     assert "every instance: crow_search denied" in answer.text
-    assert command(swan, "expose")() == answer
+    assert command(swan, "expose")() == answer  # nothing had to be pointed out
     assert json.dumps(answer.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "tool", "said"),
+    [
+        ("deny", "crow_serch", "is called crow_serch; did you mean crow_search?"),
+        ("deny", "my_own_tool", "for one of a server of yours"),
+        ("expose", "crow_store_memory", "crow federation expose crow_store_memory --writes"),
+    ],
+)
+def test_a_word_that_does_not_do_what_it_seems_to_is_pointed_out(swan: House, name: str, tool: str, said: str) -> None:
+    assert command(swan, name)(tool).text.splitlines()[-1].endswith(said)
+    assert said not in command(swan, "expose")().text
 
 
 def test_a_peer_that_is_not_known_is_named(swan: House) -> None:
@@ -122,6 +135,8 @@ def test_audit_shows_the_calls_and_checks_them(swan: House) -> None:
     assert "inbound grackle crow_search allowed ok 3 ms" in lines[1]
     assert len(command(swan, "audit")(peer="grackle").text.splitlines()) == 1
     assert command(swan, "audit")(verify=True).value["rows"] == 2  # type: ignore[index]
+    with pytest.raises(Invalid, match="1 or more"):
+        command(swan, "audit")(limit=0)
     tampered(swan.audit, "UPDATE calls SET peer = 'b' WHERE seq = 1")
     with pytest.raises(AuditBroken, match="row 1"):
         command(swan, "audit")(verify=True)
