@@ -28,7 +28,9 @@ class Jobs:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._lease = Lease(host.home.folder / "jobs.lock")
-        self._scheduler = AsyncIOScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
+        # However late, as after a machine slept, a job runs once and is not passed over until its next time.
+        always = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        self._scheduler = AsyncIOScheduler(timezone="UTC", job_defaults=always)
 
     def start(self) -> None:
         """Schedule every job; call it on the event loop."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -294,6 +295,20 @@ async def test_jobs_run_while_their_plugin_is_on_and_failures_are_logged(
     ran = calls(host).count("job")
     await jobs.run(*scheduled.args)
     assert calls(host).count("job") == ran
+    await jobs.stop()
+
+
+@pytest.mark.anyio
+async def test_a_job_whose_time_came_while_the_machine_slept_runs_when_it_wakes(
+    home: Path, open_host: Callable[..., Host]
+) -> None:
+    host = open_host(with_probe(home))
+    jobs = Jobs(host)
+    jobs.start()
+    jobs._scheduler.modify_job("probe.count", next_run_time=datetime.now(UTC) - timedelta(hours=9))
+    async with asyncio.timeout(10):
+        while "job" not in calls(host):  # noqa: ASYNC110  # what the probe was called for is a list and no event
+            await asyncio.sleep(0.01)
     await jobs.stop()
 
 
