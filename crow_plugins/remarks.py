@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from crow_plugins.wording import number, plural
+from crow_plugins.wording import duration, number, plural
 
 NAMES_MAX = 5
 
@@ -23,7 +23,9 @@ class Remark:
 def of_instances(rows: Sequence[Mapping[str, Any]], status: Mapping[str, Any]) -> list[Remark]:
     """`rows` are the registry's, `status` is what the sync tool answers; empty where that plugin is off."""
     others = [row for row in rows if not row["own"] and not row["revoked"]]
-    found = [*of_sync(status), *of_conflicts(status.get("open_conflicts", 0)), *_away(others)]
+    # Who never meets this machine is heard through another one.
+    heard = {feed["name"] for feed in status.get("feeds", []) if feed.get("applied")}
+    found = [*of_sync(status), *of_conflicts(status.get("open_conflicts", 0)), *_away(others, heard)]
     if found:
         return found
     if not others:
@@ -39,10 +41,7 @@ def of_sync(status: Mapping[str, Any]) -> list[Remark]:
     if failing := status.get("failing"):
         found.append(Remark("bad", f"Applying failed: {failing}", "sync"))
     behind = [feed for feed in feeds if feed["behind"]]
-    found += [
-        Remark("warn", f"{plural(feed['behind'], 'entry', 'entries')} of {feed['name']} still to come", "sync")
-        for feed in behind[:NAMES_MAX]
-    ]
+    found += [Remark("warn", _still_to_come(feed), "sync") for feed in behind[:NAMES_MAX]]
     if len(behind) > NAMES_MAX:
         found.append(Remark("warn", f"{number(len(behind) - NAMES_MAX)} more feeds are behind", "sync"))
     if frozen := _names(feed["name"] for feed in feeds if feed["frozen"]):
@@ -55,17 +54,24 @@ def of_sync(status: Mapping[str, Any]) -> list[Remark]:
     return found
 
 
+def _still_to_come(feed: Mapping[str, Any]) -> str:
+    said = f"{plural(feed['behind'], 'entry', 'entries')} of {feed['name']} still to come"
+    rate, left = feed.get("rate"), feed.get("seconds_left")
+    return f"{said}: {number(round(rate))} a second, about {duration(left)} left" if rate and left is not None else said
+
+
 def of_conflicts(count: int) -> list[Remark]:
     if not count:
         return []
     return [Remark("warn", f"{plural(count, 'conflict waits', 'conflicts wait')} for you", "conflicts")]
 
 
-def _away(others: Sequence[Mapping[str, Any]]) -> list[Remark]:
+def _away(others: Sequence[Mapping[str, Any]], heard: Collection[str]) -> list[Remark]:
     found = []
     if offline := _names(row["name"] for row in others if row["status"] == "offline"):
         found.append(Remark("warn", f"No answer from {offline}"))
-    if never := _names(row["name"] for row in others if row["status"] == "unknown"):
+    unknown = (row["name"] for row in others if row["status"] == "unknown")
+    if never := _names(name for name in unknown if name not in heard):
         found.append(Remark("warn", f"Not heard from yet: {never}"))
     return found
 

@@ -24,6 +24,17 @@ def ago(at: int | None, now: int) -> str:
     return f"{_span(distance)} ago" if distance > 0 else f"in {_span(-distance)}"
 
 
+def duration(seconds: float) -> str:
+    """How long something takes: "4 ms", "9 s", "3 min 20 s", "2 h 5 min"."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
 def exact(at: int | None) -> str:
     """To the second, in UTC."""
     return "" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

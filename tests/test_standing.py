@@ -31,6 +31,17 @@ def test_status_says_first_what_is_not_well_and_where_to_look(tmp_path: Path) ->
     assert json.loads(crow(instance.home, "sync", "status", "--json").stdout)["open_conflicts"] == conflicts
 
 
+def test_what_a_person_asks_of_one_machine_or_one_conflict_is_answered_by_name(tmp_path: Path) -> None:
+    instance = make_instance(tmp_path, "grackle")
+    with instance.host:
+        fill(instance.host, conflicts=1)
+    now = crow(instance.home, "sync", "now", "wren", "--wait", "0.1")
+    assert (now.returncode, now.stdout) == (0, "Not reached: wren; see why with: crow instances check INSTANCE\n")
+    assert "did you mean wren" in crow(instance.home, "sync", "now", "wrenn").stderr
+    conflict = json.loads(crow(instance.home, "sync", "conflicts", "--json").stdout)["items"][0]["id"]
+    assert "here: " in crow(instance.home, "sync", "show", conflict).stdout
+
+
 def test_a_machine_that_is_alone_is_well_and_is_told_how_to_go_on(home: Path) -> None:
     status = crow(home, "status").stdout
     assert "Everything is on this machine, the only one so far" in status

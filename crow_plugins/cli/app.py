@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -126,21 +126,31 @@ def _plugin_commands(app: App, arguments: Sequence[str], environment: Environmen
     except argparse.ArgumentError:  # an option without its value: cyclopts says it better
         yield
         return
-    words = [word for word in rest if not word.startswith("-")]
-    if words and words[0] in app:
+    word = next((word for word in rest if not word.startswith("-")), None)
+    if word is not None and word in app:
         yield
         return
     with ExitStack() as stack:
-        with suppress(CrowError):  # what keeps it from opening is told by the command that needs it
+        try:
             host = stack.enter_context(Host(options.home or environment.home, manifest_file=options.manifest))
-            _add_plugin_commands(app, host)
+        except CrowError:
+            if word is not None:  # it can only be a plugin's
+                raise
+        else:
+            _add_plugin_commands(app, host, word)
         yield
 
 
-def _add_plugin_commands(app: App, host: Host) -> None:
+def _add_plugin_commands(app: App, host: Host, wanted: str | None) -> None:
+    """Raises `CommandOff` where `wanted` is a command of plugins that are off."""
+    off: dict[str, str] = {}
     for plugin, command in host.contributions("register_commands", Command):
         if host.is_enabled(plugin):
             _group(app, command).command(command.run, name=command.name)
+        else:
+            off.setdefault(command.group or command.name, plugin)
+    if wanted in off and wanted not in app:
+        raise CommandOff(wanted, off[wanted])
 
 
 def _group(app: App, command: Command) -> App:
@@ -158,6 +168,18 @@ def _environment() -> Environment:
         first = error.errors(include_url=False)[0]
         name = "CROW_" + str(first["loc"][0]).upper()
         raise WrongEnvironment(name, first["msg"]) from error
+
+
+class CommandOff(CrowError):
+    """The plugin that brings a command is off."""
+
+    code = "command_off"
+
+    def __init__(self, command: str, plugin: str) -> None:
+        super().__init__(
+            f"crow {command} comes with the plugin {plugin}, which is off on this machine; "
+            f"switch it on with: crow plugins enable {plugin}"
+        )
 
 
 class WrongEnvironment(CrowError):

@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from crow_hooks import Answer, Command, Invalid, Resolution
+from crow_hooks import Answer, Command, Invalid, Resolution, SyncProgress
 from crow_plugins.remarks import Remark, of_conflicts, of_sync
 from crow_plugins.replicator.conflicts import ConflictRecord, Conflicts
 from crow_plugins.replicator.sync import InstanceSyncManager
-from crow_plugins.replicator.tools import conflict_answer, sync_answer
-from crow_plugins.wording import ago, called, columns, number
+from crow_plugins.replicator.tools import ConflictAnswer, conflict_answer, sync_answer
+from crow_plugins.wording import ago, called, columns, duration, number, plural
 
 TITLE_MAX = 70
 
@@ -27,7 +27,7 @@ def commands(own_id: str, sync: InstanceSyncManager, conflicts: Conflicts) -> Se
         Command("status", _status(own_id, sync, conflicts), group="sync"),
         Command("now", _now(sync), group="sync"),
         Command("conflicts", _conflicts(conflicts), group="sync"),
-        Command("show", _show(conflicts), group="sync"),
+        Command("show", _show(sync, conflicts), group="sync"),
         Command("resolve", _resolve(conflicts), group="sync"),
     ]
 
@@ -58,10 +58,18 @@ def _now(sync: InstanceSyncManager) -> Callable[..., object]:
             Only this one, by id or name.
         """
         progress = asyncio.run(sync.sync_once(instance, wait))
-        text = "Everything is here." if progress.complete else f"{progress.remaining} entries are still to come."
-        return Answer(asdict(progress), text)
+        return Answer(asdict(progress), _came_of(progress))
 
     return now
+
+
+def _came_of(progress: SyncProgress) -> str:
+    if progress.complete:
+        return "Everything is here."
+    lines = [f"{plural(progress.remaining, 'entry is', 'entries are')} still to come."] if progress.remaining else []
+    if progress.missing:
+        lines.append(f"Not reached: {', '.join(progress.missing)}; see why with: crow instances check INSTANCE")
+    return "\n".join(lines)
 
 
 def _conflicts(conflicts: Conflicts) -> Callable[..., object]:
@@ -82,7 +90,7 @@ def _conflicts(conflicts: Conflicts) -> Callable[..., object]:
     return list_conflicts
 
 
-def _show(conflicts: Conflicts) -> Callable[..., object]:
+def _show(sync: InstanceSyncManager, conflicts: Conflicts) -> Callable[..., object]:
     def show(conflict: str, /) -> object:
         """Show both versions of a conflict, and what they go back to.
 
@@ -95,9 +103,19 @@ def _show(conflicts: Conflicts) -> Callable[..., object]:
         answer = conflict_answer(record, sides)
         parts = {"here": answer.local, "other": answer.remote, "before": answer.base}
         rows = [f"{field}:\n{_values(field, parts)}" for field in answer.fields]
-        return Answer(answer.model_dump(), "\n".join([_line(record), *rows]))
+        names = {feed.instance.id: feed.instance.name for feed in sync.status()}
+        return Answer(answer.model_dump(), "\n".join([_line(record), *_written_by(answer, names), *rows]))
 
     return show
+
+
+def _written_by(answer: ConflictAnswer, names: Mapping[str, str]) -> list[str]:
+    """Whose the two versions are, and which of them deleted the row; nothing of one that is settled."""
+    if answer.local_instance_id is None:
+        return []
+    local, remote = (names.get(each, each) for each in (answer.local_instance_id, answer.remote_instance_id))
+    here, other = ("deleted by" if answer.deleted_by == side else "written by" for side in ("local", "remote"))
+    return [f"    here: {here} {local}; other: {other} {remote}"]
 
 
 def _resolve(conflicts: Conflicts) -> Callable[..., object]:
@@ -124,17 +142,28 @@ def _resolve(conflicts: Conflicts) -> Callable[..., object]:
 
 
 def _feeds(feeds: Sequence[Mapping[str, Any]], now: int) -> str:
-    heads = ("feed of", "connection", "signed", "held", "applied", "waits", "refused", "last sync")
+    heads = ("feed of", "connection", "signed", "held", "applied", "waits", "refused", "last sync", "has ours")
+    own = next((int(feed["length"]) for feed in feeds if feed["own"]), 0)
     rows = [
         (
             feed["name"],
             "this machine" if feed["own"] else "connected" if feed["connected"] else "not connected",
             *(number(feed[what]) for what in ("length", "held", "applied", "parked", "rejected")),
             "-" if feed["own"] else ago(feed["last_sync"], now),
+            _has_ours(feed, own),
         )
         for feed in feeds
     ]
     return columns(heads, rows, frozenset(range(2, 7)))
+
+
+def _has_ours(feed: Mapping[str, Any], length: int) -> str:
+    """How much of this machine's feed a connected one lacks, or how soon it had the last of it."""
+    if feed["own"] or not feed["connected"] or feed["confirmed"] is None:
+        return "-"
+    if feed["confirmed"] < length:
+        return f"all but {number(length - feed['confirmed'])}"
+    return "all" if feed["lag_seconds"] is None else f"after {duration(feed['lag_seconds'])}"
 
 
 def _object(data: str | None) -> dict[str, object] | None:

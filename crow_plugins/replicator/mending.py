@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import peewee
 
-from crow_hooks import Crow, CrowError
+from crow_hooks import Crow, CrowError, WrongThread
 from crow_plugins.feed import Head
 from crow_plugins.replicator import backfill, branches, healing
 from crow_plugins.replicator.feed_storage import freeze, held_feed
@@ -52,6 +52,8 @@ class Mending:
         """
         try:
             self._look_at_seal()
+        except WrongThread:  # opened on an event loop: by who serves, and looks as it begins
+            return
         except CrowError as error:
             log.warning("the seal was not looked at: %s", error)
 

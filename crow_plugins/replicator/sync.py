@@ -145,14 +145,16 @@ class InstanceSyncManager:
         self._came.set()
         while True:
             remaining = await asyncio.to_thread(self._remaining, instance_id)
-            complete, seconds = remaining == 0 and self._is_reached(instance_id), time.monotonic() - begun
+            missing, seconds = await asyncio.to_thread(self._missing, instance_id), time.monotonic() - begun
+            complete = remaining == 0 and not missing
             if complete or seconds >= wait_seconds:
-                return SyncProgress(complete, remaining, round(seconds, 3))
+                return SyncProgress(complete, remaining, round(seconds, 3), missing)
             await self._change_or(min(LOOK_SECONDS, wait_seconds - seconds))
 
     async def sync_once(self, named: str | None, wait_seconds: float) -> SyncProgress:
         """The same for a command, in a process that does not serve. Lets a peer in that was shut out."""
-        instance_id = None if named is None else self._registry.find(named).instance.id
+        found = None if named is None else await asyncio.to_thread(self._registry.find, named)
+        instance_id = None if found is None else found.instance.id
         await asyncio.to_thread(self._release, instance_id)
         await self.start()
         try:
@@ -482,10 +484,10 @@ class InstanceSyncManager:
                     remaining += max(0, feed.wanted(longest) - self._intake.cursor(db, feed.instance_id).length)
         return remaining
 
-    def _is_reached(self, instance_id: str | None) -> bool:
-        """Whether everybody is connected who can be, or the one that is asked for."""
-        wanted = {other.instance.id for other in self._registry.others() if _is_wanted(other, instance_id)}
-        return wanted <= self._connections.ids()
+    def _missing(self, instance_id: str | None) -> list[str]:
+        """Who is not connected of all who can be, or of the one that is asked for: by name."""
+        wanted = [other.instance for other in self._registry.others() if _is_wanted(other, instance_id)]
+        return sorted(instance.name for instance in wanted if instance.id not in self._connections.ids())
 
     async def _change_or(self, seconds: float) -> None:
         self._connections.changed.clear()

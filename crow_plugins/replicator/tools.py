@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 
 from crow_hooks import FeedStatus, InstanceRegistry, Replication, Resolution
 from crow_plugins.replicator.conflicts import ConflictRecord, Conflicts, OpenSides
+from crow_plugins.wording import duration
 
 WAIT_SECONDS_MAX = 120.0
 
@@ -70,11 +71,12 @@ class SyncAnswer(BaseModel):
 
 
 class ProgressAnswer(BaseModel):
-    """What came of waiting."""
+    """What came of waiting; `missing` are the names of the instances that were not reached."""
 
     complete: bool
     remaining: int
     seconds: float
+    missing: list[str]
 
 
 class ConflictAnswer(BaseModel):
@@ -148,7 +150,7 @@ def _add_sync(
     ) -> ProgressAnswer:
         """Connect to the other machines now, and wait until their changes are here."""
         progress = await replication.sync_now(_id_of(instance, own_id, registry), wait_seconds)
-        return ProgressAnswer(**asdict(progress))
+        return ProgressAnswer(**{**asdict(progress), "missing": list(progress.missing)})
 
 
 def _add_conflicts(server: FastMCP, conflicts: Conflicts, id_of: Callable[[str | None], str | None]) -> None:
@@ -240,24 +242,14 @@ def _feed_line(feed: FeedAnswer, own_length: int | None) -> str:
         return f"{feed.name} (this machine): {feed.length} entries"
     parts = [f"{feed.name}: {feed.applied} of {feed.length} entries applied"]
     if feed.rate and feed.seconds_left is not None:
-        parts.append(f"{feed.rate:.0f} a second, about {_duration(feed.seconds_left)} left")
+        parts.append(f"{feed.rate:.0f} a second, about {duration(feed.seconds_left)} left")
     parts.append("connected" if feed.connected else "not connected")
     if own_length is not None and feed.confirmed is not None and feed.confirmed < own_length:
         parts.append(f"lacks {own_length - feed.confirmed} of ours")
     if feed.connected and feed.lag_seconds is not None:
-        parts.append(f"has what is written here after {_duration(feed.lag_seconds)}")
+        parts.append(f"has what is written here after {duration(feed.lag_seconds)}")
     parts += [f"{count} {what}" for count, what in ((feed.parked, "parked"), (feed.rejected, "rejected")) if count]
     return ", ".join([*parts, *(["frozen"] if feed.frozen else [])])
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _feed(own_id: str, feed: FeedStatus, conflicts: int) -> FeedAnswer:

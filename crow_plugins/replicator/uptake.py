@@ -133,8 +133,15 @@ class Uptake:
         return bool(rescued or outcome.applied or outcome.parked or outcome.uncounted)
 
     def _tell(self, source: Source, outcome: Outcome) -> None:
+        by_reason: dict[str, list[int]] = {}
         for seq, reason in outcome.parked:
-            log.warning("entry parked instance=%s seq=%d reason=%s", source.instance_id, seq, reason)
+            by_reason.setdefault(reason, []).append(seq)
+        for reason, seqs in by_reason.items():  # a plugin that is off parks thousands
+            log.warning(
+                "entries parked instance=%s reason=%s count=%d first=%d",
+                *(source.instance_id, reason, len(seqs), min(seqs)),
+            )
+        for seq, reason in outcome.parked:
             self._crow.notify("entry_parked", instance_id=source.instance_id, seq=seq, reason=reason)
 
     def _is_done(self, db: peewee.Database, number: int, feed: ChainFeed) -> bool:

@@ -96,6 +96,9 @@ def outcome(conflict: Conflict, resolution: Resolution) -> tuple[bool, Data]:
         return conflict.remote_deleted, conflict.remote
     if not resolution.data:
         raise Invalid("a merge names the fields that change; give at least one, or settle with local or remote")
+    unknown = sorted(resolution.data.keys() - conflict.local.keys())
+    if unknown:
+        raise Invalid(f"{conflict.table} has no {', '.join(unknown)}; a row has {', '.join(conflict.local)}")
     return False, {**conflict.local, **resolution.data}
 
 

@@ -269,11 +269,15 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class SyncProgress:
-    """What came of waiting: whether everything that peers announced is applied, and how much is still to come."""
+    """What came of waiting: whether everything that peers announced is applied, and how much is still to come.
+
+    `missing` are the names of the instances that were to be reached and were not: what they have is not known.
+    """
 
     complete: bool
     remaining: int
     seconds: float
+    missing: Sequence[str] = ()
 
 
 class Replication(Protocol):

@@ -15,7 +15,7 @@ def row(name: str, status: str = "online", **changes: Any) -> dict[str, Any]:
     return {"name": name, "status": status, "own": False, "revoked": False, **changes}
 
 
-def feed(name: str, **changes: int | bool) -> dict[str, Any]:
+def feed(name: str, **changes: float) -> dict[str, Any]:
     return {"name": name, "behind": 0, "frozen": False, "parked": 0, "rejected": 0, **changes}
 
 
@@ -28,6 +28,12 @@ SAID = {
     "alone": ([OWN], status(), ["Everything is on this machine, the only one so far"]),
     "well": ([OWN, SWAN], status(feed("swan")), ["Everything is in sync"]),
     "without the replicator": ([OWN, SWAN], {}, ["Every machine answers"]),
+    "met through another": ([OWN, row("swan", "unknown")], status(feed("swan", applied=3)), ["Everything is in sync"]),
+    "catching up": (
+        [OWN, SWAN],
+        status(feed("swan", behind=58_800, rate=5300.4, seconds_left=11.1)),
+        ["58\u202f800 entries of swan still to come: 5\u202f300 a second, about 11 s left"],
+    ),
     "behind": ([OWN, SWAN], status(feed("swan", behind=1)), ["1 entry of swan still to come"]),
     "conflicts": ([OWN, SWAN], status(conflicts=2), ["2 conflicts wait for you"]),
     "away": ([OWN, row("swan", "offline"), row("heron", "offline")], status(), ["No answer from swan, heron"]),
@@ -48,7 +54,9 @@ def test_how_things_are_is_said_in_a_few_sentences(case: str) -> None:
     rows, found, said = SAID[case]
     remarks = of_instances(rows, found)
     assert [remark.text for remark in remarks] == (said or ["Everything is on this machine, the only one so far"])
-    assert (remarks[0].tone == "good") == (case in ("alone", "well", "without the replicator") or said is None)
+    assert (remarks[0].tone == "good") == (
+        case in ("alone", "well", "without the replicator", "met through another") or said is None
+    )
 
 
 def test_many_are_counted_and_not_listed() -> None:
