@@ -35,21 +35,17 @@ class AssistantTokens(TokenVerifier):
         caller = _verified_caller()
         if caller is not None:
             return _access_of(caller) if caller.token == token else None
+        now = self._host.now()
         try:
-            return await asyncio.to_thread(self._verify, token)
+            grant = bearer.verify(self._host.store.glance, token, now=now)
+            if grant is None:
+                return None
+            if grant.stale(now):
+                await asyncio.to_thread(self._note_use, grant, now)
         except CrowError as error:
             # FastMCP answers None with 401: a store that cannot be asked lets nobody in.
             log.error("token not verified reason=%s", error)
             return None
-
-    def _verify(self, token: str) -> AccessToken | None:
-        now = self._host.now()
-        with self._host.read() as db:
-            grant = bearer.verify(db, token, now=now)
-        if grant is None:
-            return None
-        if grant.stale(now):
-            self._note_use(grant, now)
         return AccessToken(
             token=token,
             client_id=grant.id,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -21,6 +21,7 @@ PREFIX = "crow_"
 LABEL_MAX = 64
 LAST_USE_SECONDS = 60  # how exactly the last use is kept; a write for each call would cost more than the call
 
+Look = Callable[[str, Sequence[object]], Sequence[object] | None]
 Scope = Literal["read", "write"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
@@ -81,12 +82,12 @@ def create(
     return token, Grant(grant_id, label, tuple(sorted(scopes)), now, expires_at, None, None)
 
 
-def verify(db: peewee.Database, token: str, *, now: int) -> Grant | None:
-    """The grant of a token that is good now; None for every other string."""
+def verify(look: Look, token: str, *, now: int) -> Grant | None:
+    """The grant of a token that is good now; None for every other string. `look` answers a query's one row."""
     if not token.startswith(PREFIX):
         return None
     # Looked up by hash: how long a comparison takes tells nothing about the token.
-    row = db.execute_sql(f"SELECT {COLUMNS} FROM assistant_tokens WHERE hash = ?", (_hash(token),)).fetchone()
+    row = look(f"SELECT {COLUMNS} FROM assistant_tokens WHERE hash = ?", (_hash(token),))
     if row is None:
         return None
     grant = _grant(row)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastmcp import FastMCP
 from fastmcp.tools.base import ToolResult
 from mcp_types import ToolAnnotations
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from crow_plugins.memories.memories import Memories
 from crow_plugins.memories.memory import CATEGORY_MAX, MEMORY, Filters, Memory
@@ -44,6 +44,8 @@ OnlyProject = Annotated[str | None, Field(max_length=64, description="Only of th
 
 class MemoryAnswer(BaseModel):
     """A memory and where it comes from; times in unix seconds."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     id: str
     content: str
@@ -206,7 +208,7 @@ def _add_resources(server: FastMCP, memories: Memories) -> None:
 
 
 def _answer(memory: Memory) -> MemoryAnswer:
-    return MemoryAnswer(**asdict(memory))
+    return MemoryAnswer.model_validate(memory)
 
 
 def _one(verb: str, memory: Memory) -> ToolResult:

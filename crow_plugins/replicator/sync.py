@@ -54,7 +54,7 @@ from crow_plugins.replicator.status import statuses, troubles
 from crow_plugins.replicator.transport import ByteStream
 from crow_plugins.replicator.trusting import Trusting
 from crow_plugins.replicator.uptake import Uptake
-from crow_plugins.replicator.wake import Wake, wake
+from crow_plugins.replicator.wake import Listeners, Wake
 from crow_plugins.store import StoreUnavailable, WriteTransaction
 from crow_plugins.ticking import next_tick
 
@@ -90,6 +90,7 @@ class InstanceSyncManager:
         self._tasks: list[asyncio.Task[None]] = []
         self._dialler: Dialler | None = None
         self._wake: Wake | None = None
+        self._listeners = Listeners(premises.home.folder)
 
     # ---- what the hooks ask ---------------------------------------------------------------------
 
@@ -376,7 +377,7 @@ class InstanceSyncManager:
             self._wake.tell()
         else:
             self._mending.seal_first()
-            wake(self._premises.home.folder)
+            self._listeners.tell()
 
     def _written_beside(self) -> None:
         """Another process of the home appended entries."""

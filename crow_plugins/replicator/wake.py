@@ -12,10 +12,12 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 PREFIX, SUFFIX = "wake-", ".sock"
+SETTLED_NANOSECONDS = 3_000_000_000  # above a tick of any file system's clock
 PATH_BYTES = 100  # what fits into a socket's address on every system
 
 
@@ -24,6 +26,7 @@ class Wake:
 
     def __init__(self, folder: Path, *, told: Callable[[], None]) -> None:
         self._path, self._told = folder / f"{PREFIX}{secrets.token_hex(4)}{SUFFIX}", told
+        self._others = Listeners(folder, but=self._path.name)
         self._socket: socket.socket | None = None
 
     def start(self) -> None:
@@ -45,7 +48,7 @@ class Wake:
 
     def tell(self) -> None:
         """Wake the other processes."""
-        wake(self._path.parent, but=self._path)
+        self._others.tell()
 
     def _hear(self) -> None:
         assert self._socket is not None
@@ -55,12 +58,27 @@ class Wake:
         self._told()
 
 
-def wake(folder: Path, *, but: Path | None = None) -> None:
-    """Tell all who listen in a home that something was committed. Never fails, never waits."""
-    with contextlib.suppress(OSError):
-        for name in os.listdir(folder):
-            if name.startswith(PREFIX) and name.endswith(SUFFIX) and (but is None or name != but.name):
-                _tell(folder / name)
+class Listeners:
+    """Who listens in a home, but for one; looked up again when its folder has changed."""
+
+    def __init__(self, folder: Path, *, but: str = "") -> None:
+        self._folder, self._but = folder, but
+        self._names: Sequence[str] = ()
+        self._as_of = 0  # when the folder had changed last as these were read; 0: they are to be read again
+
+    def tell(self) -> None:
+        """Tell all of them that something was committed. Never fails, never waits."""
+        with contextlib.suppress(OSError):
+            changed = os.stat(self._folder).st_mtime_ns
+            if changed != self._as_of:
+                self._names = [name for name in os.listdir(self._folder) if self._is_one(name)]
+                # What has just changed may do so once more within one tick of the file system's clock.
+                self._as_of = changed if time.time_ns() - changed > SETTLED_NANOSECONDS else 0
+            for name in self._names:
+                _tell(self._folder / name)
+
+    def _is_one(self, name: str) -> bool:
+        return name.startswith(PREFIX) and name.endswith(SUFFIX) and name != self._but
 
 
 def _tell(path: Path) -> None:

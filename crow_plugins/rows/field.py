@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +16,7 @@ from crow_hooks import Column, Invalid
 
 REQUIRED: Final = object()  # a field without a default
 TAG_MAX, TAGS_MAX = 64, 32
+HALF = re.compile("[\ud800-\udfff]")  # of a character beyond the first 65,536, which nobody can store
 
 Clean = Callable[[object], object]
 
@@ -132,7 +132,7 @@ def _texts_of(value: object) -> tuple[str, ...]:
 
 
 def refuse_unstorable(name: str, value: str) -> None:
-    if "\0" in value or any(unicodedata.category(each) == "Cs" for each in value if each > "\ud7ff"):
+    if "\0" in value or (not value.isascii() and HALF.search(value)):
         raise Invalid(f"{name} holds a NUL or half a character; remove it and try again")
 
 

@@ -89,6 +89,10 @@ class Kind(Generic[Record]):
         return self.record(**values)
 
     @cached_property
+    def _by_name(self) -> dict[str, Field]:
+        return {field.name: field for field in self.fields}
+
+    @cached_property
     def _json(self) -> tuple[str, ...]:
         return tuple(field.name for field in self.fields if field.column.kind == "json")
 
@@ -103,7 +107,7 @@ class Kind(Generic[Record]):
 
     def clean(self, given: Data) -> dict[str, object]:
         """The given fields as they are stored; raises `Invalid` with one sentence for the first that does not fit."""
-        known = {field.name: field for field in self.fields}
+        known = self._by_name
         for name in given.keys() - known.keys():
             raise Invalid(f"a {self.name} has no field {name}; it has {', '.join(self.names)}")
         return {name: known[name].clean(value) for name, value in given.items()}
@@ -111,8 +115,9 @@ class Kind(Generic[Record]):
     def new(self, given: Data, *, origin: str, now: int) -> dict[str, object]:
         """All travelling columns of a new row. Raises `Invalid`."""
         cleaned = self.clean(given)
-        for field in self.fields:
-            if field.default is REQUIRED and field.name not in cleaned:
-                raise Invalid(f"a {self.name} needs {field.name}; give it")
-        row = {field.name: cleaned[field.name] if field.name in cleaned else field.unsaid() for field in self.fields}
+        row: dict[str, object] = {}
+        for name, field in self._by_name.items():
+            if name not in cleaned and field.default is REQUIRED:
+                raise Invalid(f"a {self.name} needs {name}; give it")
+            row[name] = cleaned[name] if name in cleaned else field.unsaid()
         return {**row, "origin_instance": origin, "created_at": now, "updated_at": now}

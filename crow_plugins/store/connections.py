@@ -8,6 +8,7 @@ Nothing here knows what the tables mean.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,10 @@ from crow_hooks import CrowError, WrongThread
 BUSY_SECONDS = 30  # another process may be importing; a batch of it takes well under a second
 READERS_MAX = 48  # above the 40 worker threads that FastMCP runs tools in
 CACHE_KIB = 16 * 1024
-CHECKPOINT_PAGES = 16_000  # 64 MiB: most writes touch pages that others touched; to copy each back once saves a fifth
+# When the log is copied back. In bulk, pages are touched again and again, and to copy each back once saves a fifth;
+# else a log that is short is soon written over and no longer made longer, which a commit takes twice the time for.
+LOG_PAGES, LOG_PAGES_IN_BULK = 4_000, 16_000  # of 4 KiB
+BULK_PAGES = 250  # a commit of so many is one of many rows
 
 OUT_OF_SERVICE = (
     apsw.BusyError,
@@ -57,6 +61,21 @@ class StoreUnavailable(CrowError):
         )
 
 
+class Log:
+    """Has SQLite copy its log back into the database file, once that is long enough."""
+
+    def __init__(self) -> None:
+        self._pages = 0
+
+    def grew(self, connection: apsw.Connection, database: str, pages: int) -> int:
+        """After a commit: `pages` are in the log now."""
+        added, self._pages = pages - self._pages, pages
+        if pages >= (LOG_PAGES_IN_BULK if added >= BULK_PAGES else LOG_PAGES):
+            with contextlib.suppress(apsw.Error):  # it is committed whatever comes of this; the next one tries again
+                connection.wal_checkpoint(database)
+        return apsw.SQLITE_OK
+
+
 class Pool(PooledDatabase, APSWDatabase):  # type: ignore[misc]  # playhouse has no stubs
     """Peewee's pool over apsw connections."""
 
@@ -79,7 +98,11 @@ class Writer(APSWDatabase):  # type: ignore[misc]  # playhouse has no stubs
         super().__init__(path, **options)
 
     def _connect(self) -> apsw.Connection:
-        return self._idle.pop() if self._idle else super()._connect()
+        if self._idle:
+            return self._idle.pop()
+        connection: apsw.Connection = super()._connect()
+        connection.set_wal_hook(Log().grew)
+        return connection
 
     def _close(self, connection: apsw.Connection) -> None:
         """It is kept only outside any transaction."""
@@ -93,24 +116,48 @@ class Writer(APSWDatabase):  # type: ignore[misc]  # playhouse has no stubs
         while self._idle:
             self._idle.pop().close()
 
-    def execute_sql(self, sql: str, params: Sequence[object] | None = None) -> Any:
+    @contextmanager
+    def immediate(self) -> Iterator[None]:
+        """`connection_context` and `atomic("immediate")` in one, and in a third of their calls."""
+        connection, state = self._connect(), self._state
+        state.set_connection(connection)
+        try:
+            self.execute_sql("BEGIN IMMEDIATE")
+            state.transactions.append(self)
+            try:
+                yield
+                self.execute_sql("COMMIT")
+            except BaseException:
+                if not connection.getautocommit():
+                    connection.execute("ROLLBACK")
+                raise
+        finally:
+            state.reset()
+            self._close(connection)
+
+    def execute_sql(self, sql: str, params: Sequence[object] = ()) -> Any:
         """As peewee's own, in a third of its calls: a write is a dozen statements that take SQLite some µs each."""
-        self.refuse_ended()
-        connection = self._state.conn
+        state = self._state
+        connection = state.conn
         if connection is None:
             raise peewee.InterfaceError("the connection is not open")
-        with peewee.__exception_wrapper__:  # type: ignore[attr-defined]  # stubs leave it out
-            return connection.execute(sql, params or ())
+        if state.transactions and connection.getautocommit():
+            raise self._refusal()
+        try:
+            return connection.execute(sql, params)
+        except apsw.Error:
+            with peewee.__exception_wrapper__:  # type: ignore[attr-defined]  # stubs leave it out
+                raise
 
     def connection(self) -> Any:
-        self.refuse_ended()
-        return super().connection()
-
-    def refuse_ended(self) -> None:
-        """Raise `StoreUnavailable` in a transaction that is none any more."""
         state = self._state
         if state.transactions and state.conn.getautocommit():
-            raise StoreUnavailable(Path(self.database), "the disk is full or failing, so nothing was written")
+            raise self._refusal()
+        return super().connection()
+
+    def _refusal(self) -> StoreUnavailable:
+        """Of whatever is done in a transaction that is none any more."""
+        return StoreUnavailable(Path(self.database), "the disk is full or failing, so nothing was written")
 
 
 def is_out_of_service(error: BaseException) -> bool:
@@ -142,8 +189,7 @@ class Connections:
         self._looking, self._closed = threading.Lock(), False
         self._create()
         create = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-        wal = {"journal_mode": "WAL", "wal_autocheckpoint": CHECKPOINT_PAGES}
-        self.writer = Writer(str(path), **self._options(create, {**wal, **PRAGMAS}))
+        self.writer = Writer(str(path), **self._options(create, {"journal_mode": "WAL", **PRAGMAS}))
         self.readers = Pool(
             str(path),
             max_connections=READERS_MAX,
@@ -179,9 +225,8 @@ class Connections:
     @contextmanager
     def write(self) -> Iterator[peewee.Database]:
         """The writing connection, inside `BEGIN IMMEDIATE`: another process waits here, not in the middle."""
-        with self.in_service(), self.writer.connection_context(), self.writer.atomic("immediate"):
+        with self.in_service(), self.writer.immediate():
             yield self.writer
-            self.writer.refuse_ended()  # peewee's commit says nothing of it
 
     @contextmanager
     def in_service(self) -> Iterator[None]:
@@ -198,15 +243,29 @@ class Connections:
 
         SQLite answers from shared memory, in microseconds, and waits for nobody: the event loop may ask.
         """
+        with self._beside() as connection:
+            try:
+                return connection.pragma("data_version")
+            except apsw.BusyError:  # somebody sets the file right after a crash: whoever asks is to look
+                return object()
+
+    def glance(self, sql: str, params: Sequence[object]) -> tuple[Any, ...] | None:
+        """One row by its key, on the event loop too: its pages are in memory, and it waits for nobody.
+
+        That takes some microseconds, a fraction of the way to a worker thread and back.
+        """
+        with self._beside() as connection:
+            return connection.execute(sql, params).fetchone()
+
+    @contextmanager
+    def _beside(self) -> Iterator[apsw.Connection]:
+        """A connection beside the pool, for what takes no time; it never waits for a lock."""
         with self.in_service(), self._looking:
             if self._closed:  # by now: whoever is stopped does not wait for its thread
                 raise StoreUnavailable(self.path, "it is closed")
             if self._watching is None:
                 self._watching = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
-            try:
-                return self._watching.pragma("data_version")
-            except apsw.BusyError:  # somebody sets the file right after a crash: whoever asks is to look
-                return object()
+            yield self._watching
 
     def close(self) -> None:
         with self._looking:

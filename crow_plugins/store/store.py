@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import peewee
 
@@ -63,6 +64,10 @@ class Store:
     def commits(self) -> object:
         """Differs from before once anybody has committed, in any process; the event loop may ask."""
         return self._connections.commits()
+
+    def glance(self, sql: str, params: Sequence[object]) -> tuple[Any, ...] | None:
+        """One row by its key, on the event loop too; for what is asked with every call, and nothing else."""
+        return self._connections.glance(sql, params)
 
     def rows_in_conflict(self) -> list[tuple[str, str]]:
         """Table and id of every row with an open conflict, the oldest first."""

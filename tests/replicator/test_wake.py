@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crow_plugins.replicator import link, sync
+from crow_plugins.replicator import link, sync, wake
 from tests.replicator.gateways import acquainted, open_instance, until
 from tests.replicator.test_chains import gateways
 
@@ -16,7 +16,7 @@ from tests.replicator.test_chains import gateways
 async def test_a_write_whose_datagram_is_lost_is_passed_on_though_nothing_else_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync, "wake", lambda folder: None)  # every datagram of who does not serve is lost
+    monkeypatch.setattr(wake.Listeners, "tell", lambda self: None)  # every datagram is lost
     for chance in ("KEEP_ALIVE_SECONDS", "SILENCE_SECONDS"):  # that anything else brings it
         monkeypatch.setattr(link, chance, 3600.0)
     monkeypatch.setattr(sync, "CONTACT_SECONDS", 3600.0)
