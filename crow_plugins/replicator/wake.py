@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 PREFIX, SUFFIX = "wake-", ".sock"
-SETTLED_NANOSECONDS = 3_000_000_000  # above a tick of any file system's clock
+SETTLED_NANOSECONDS = 1_100_000_000  # above a tick of the clock of any file system that has sockets
 PATH_BYTES = 100  # what fits into a socket's address on every system
 
 

@@ -22,7 +22,7 @@ MIGRATIONS = (
         table_name TEXT NOT NULL,
         row_id     TEXT NOT NULL,
         vv         TEXT NOT NULL,   -- JSON: writer -> highest lamport known of this row
-        live       TEXT NOT NULL,   -- JSON: the live versions [writer, lamport, deleted, data]; see docs/database.md
+        live       TEXT,            -- JSON: the live versions [writer, lamport, deleted, data]; NULL: the one of vv
         digest     BLOB,            -- of the shown version's content, so that a write that changes nothing is seen
         PRIMARY KEY (table_name, row_id)
     ) WITHOUT ROWID;

@@ -1,8 +1,8 @@
 """`row_versions` as values: what is known of a row, loaded and saved.
 
 In the column `live` a version is `[writer, lamport, deleted, data]`, where data is an object, or
-`true` when it stands in the table row itself (the normal case: one live version, shown), or `null` while it
-is not here yet.
+`true` when it stands in the table row itself (one live version, shown), or `null` while it is not here yet. Nearly
+every row has such a one and no other in its vector: then `live` is NULL, since `vv` says it all.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ def load(db: peewee.Database, table: str, row_id: str) -> Known:
 
 def live_dots(db: peewee.Database) -> Iterator[tuple[str, str, Dot]]:
     """Table, row id and name of every live version of every row."""
-    rows = db.execute_sql("SELECT table_name, row_id, live FROM row_versions")
-    for table, row_id, live in rows:
-        for writer, lamport, *_ in json.loads(live):
-            yield table, row_id, Dot(writer, lamport)
+    rows = db.execute_sql("SELECT table_name, row_id, vv, live FROM row_versions")
+    for table, row_id, vector, live in rows:
+        for version in _live(json.loads(vector), live):
+            yield table, row_id, version.dot
 
 
 def load_all(db: peewee.Database, rows: Collection[tuple[str, str]]) -> dict[tuple[str, str], Known]:
@@ -102,19 +102,26 @@ def with_data(db: peewee.Database, shape: Shape, row_id: str, known: Known) -> R
     )
 
 
-def _known(vector: str, live: str, digest: bytes | None) -> Known:
-    return Known(RowState(json.loads(vector), tuple(_version(*stored) for stored in json.loads(live))), digest)
+def _known(vector: str, live: str | None, digest: bytes | None) -> Known:
+    known = json.loads(vector)
+    return Known(RowState(known, _live(known, live)), digest)
+
+
+def _live(vector: Mapping[str, int], live: str | None) -> tuple[Version, ...]:
+    if live is None:
+        return tuple(Version(Dot(*known), False, IN_THE_ROW) for known in vector.items())
+    return tuple(_version(*stored) for stored in json.loads(live))
 
 
 def _written_vector(vector: Mapping[str, int]) -> str:
     return f"{{{','.join(f'{_quoted(writer)}:{lamport}' for writer, lamport in vector.items())}}}"
 
 
-def _written_live(state: RowState) -> str:
+def _written_live(state: RowState) -> str | None:
     if len(state.live) == 1:
-        [(dot, deleted, data)] = ((each.dot, each.deleted, each.data) for each in state.live)
-        if not deleted and data is not None:  # nearly every row
-            return f"[[{_quoted(dot.writer)},{dot.lamport},false,true]]"
+        [only] = state.live
+        if not only.deleted and only.data is not None:
+            return None if state.vector == dict([only.dot]) else _json([[*only.dot, False, True]])
     return _json([[*version.dot, version.deleted, version.data] for version in state.live])
 
 

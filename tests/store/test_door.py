@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from crow_plugins.store import (
     StoreUnavailable,
     TransactionFailed,
     WriteTransaction,
+    live_dots,
     versions,
 )
 from crow_plugins.store.connections import CACHE_KIB
@@ -519,7 +519,8 @@ def test_an_entry_that_breaks_a_rule_changes_nothing(world: World) -> None:
 
 
 def live_versions(world: World) -> dict[str, list[Version]]:
-    return {
-        str(row_id): [Version(writer, lamport) for writer, lamport, _, _ in json.loads(str(live))]
-        for row_id, live in world.rows("SELECT row_id, live FROM row_versions")
-    }
+    found: dict[str, list[Version]] = {}
+    with world.store.read() as db:
+        for _, row_id, dot in live_dots(db):
+            found.setdefault(row_id, []).append(Version(*dot))
+    return found
