@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from crow_plugins.demo.machines import DidNotStart, Machine
 from tests.gateway_process import CROW
 
 SECONDS_MAX = 240
@@ -22,7 +23,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "tmp"
     place.mkdir()
     yield place
-    assert list(place.iterdir()) == []
+    assert sorted(str(each.relative_to(place)) for each in place.rglob("*")) == []
 
 
 def started(folder: Path, *words: str) -> subprocess.Popen[str]:
@@ -57,13 +58,25 @@ def test_the_story_is_told_to_its_end(folder: Path) -> None:
     assert not (folder.parent / "mine").exists()
 
 
-def test_it_ends_cleanly_when_it_is_interrupted(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("ending", "last"),
+    [(signal.SIGINT, "heron answers at"), (signal.SIGHUP, "grackle answers at")],
+    ids=["Ctrl-C", "its terminal closes"],
+)
+def test_it_ends_cleanly_when_it_is_interrupted(folder: Path, ending: signal.Signals, last: str) -> None:
     with started(folder) as process:
         assert process.stdout is not None
-        while "heron answers at" not in (line := process.stdout.readline()):
+        while last not in (line := process.stdout.readline()):
             assert line, process.stderr and process.stderr.read()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(ending)
         _, err = process.communicate(timeout=SECONDS_MAX)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert running_in(folder) == []
+
+
+def test_a_machine_that_has_ended_is_not_started_by_whoever_was_late(folder: Path) -> None:
+    late = Machine(folder / "grackle", "grackle", "token")
+    late.end()
+    with pytest.raises(DidNotStart, match="the demonstration has ended"):
+        late.start()

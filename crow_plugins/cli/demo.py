@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Event
 from typing import Annotated
 
@@ -28,7 +30,10 @@ def demo(
     from crow_plugins.demo.machines import machines  # FastMCP takes a while to import: other commands do without
     from crow_plugins.demo.story import story
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it, its machines end with it
+    # Whoever ends it, its machines end with it; so when a terminal closes. As Ctrl-C, which asyncio takes between two
+    # steps of the story.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda *_: signal.raise_signal(signal.SIGINT))
     out = terminal.err if terminal.json else terminal.out
 
     with out.status("Making three machines") as status:
@@ -41,7 +46,7 @@ def demo(
             out.print(f"  {visible(line)}", markup=False, emoji=False)
             out.file.flush()
 
-        with machines(NAMES) as (grackle, swan, heron):
+        with machines(NAMES) as (grackle, swan, heron), _to_its_end():
             facts = asyncio.run(story(grackle, swan, heron, act, tell))
             nest = grackle.typed("nest", "login")["url"]
             act("See for yourself")
@@ -53,3 +58,12 @@ def demo(
                 status.stop()
                 Event().wait()
     terminal.answer({**facts, "nest": nest}, "\nNothing of the three machines is left.")
+
+
+@contextmanager
+def _to_its_end() -> Iterator[None]:
+    """Nothing interrupts what comes after the block: who presses Ctrl-C twice would leave half of a machine behind."""
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

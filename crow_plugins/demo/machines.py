@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -42,6 +43,7 @@ class Machine:
         self.home, self.name, self._token = home, name, token
         self.addresses: dict[str, str] = {}
         self._process: subprocess.Popen[str] | None = None
+        self._over, self._changing = False, threading.Lock()
 
     @property
     def url(self) -> str:
@@ -51,16 +53,31 @@ class Machine:
         """Start its gateway on the port it had, or else on a free one, and wait until it answers."""
         port = self.url.rpartition(":")[2] if self.addresses else "0"
         command = [*CROW, "serve", "--home", str(self.home), "--port", port, "--json"]
-        with (self.home.parent / f"{self.name}.log").open("a") as log:
-            # A session of its own: Ctrl-C at the terminal is for the story, which then stops its machines.
-            self._process = subprocess.Popen(  # noqa: S603  # our own program
-                command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
-            )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        with self._changing:
+            if self._over:
+                raise DidNotStart(self.name, "the demonstration has ended")
+            with (self.home.parent / f"{self.name}.log").open("a") as log:
+                # A session of its own: Ctrl-C at the terminal is for the story, which then stops its machines.
+                process = subprocess.Popen(  # noqa: S603  # our own program
+                    command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+                )
+            self._process = process
+        assert process.stdout is not None
+        line = process.stdout.readline()
         if not line:
             raise DidNotStart(self.name, self._last_words())
         self.addresses = json.loads(line)
+
+    def end(self) -> None:
+        """End its gateway at once and for good: what it keeps is thrown away.
+
+        A thread that is about to start it, and that nobody waits for, does not.
+        """
+        with self._changing:
+            self._over = True
+        if self._process is not None:
+            self._process.kill()
+            self.stop()
 
     def stop(self) -> None:
         if self._process is None:
@@ -118,4 +135,4 @@ def _stopped_at_the_end(machine: Machine) -> Iterator[Machine]:
     try:
         yield machine
     finally:
-        machine.stop()
+        machine.end()
