@@ -6,11 +6,16 @@ import ast
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from crow_hooks import Invalid, Refused
+from crow_plugins.gateway import application
+from crow_plugins.host import Host
+from crow_plugins.nest.access import Access
 from crow_plugins.new_plugin.writing import write
 from tests.gateway_process import crow
 
@@ -22,6 +27,18 @@ def test_a_new_plugin_passes_its_own_tests(home: Path, tmp_path: Path) -> None:
         [sys.executable, "-m", "pytest", "-q", "tests"], cwd=made["folder"], capture_output=True, text=True, timeout=300
     )
     assert "4 passed" in run.stdout, run.stdout
+
+
+def test_its_page_stands_in_the_nest_whatever_it_is_called(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_host: Callable[..., Host]
+) -> None:
+    monkeypatch.syspath_prepend(write("page", tmp_path))  # the name of a template and of a page's path of the Nest
+    (home / "plugin_manifest.toml").write_text('[[plugin]]\nname = "page"\nmodule = "crow_page"\n')
+    host = open_host(home)
+    with TestClient(application(host), base_url="http://127.0.0.1") as browser:
+        browser.post("/nest/login", data={"code": Access(host.handle("nest")).new_code()})
+        shown = browser.get("/nest/page-items")
+    assert (shown.status_code, "<h1>Page</h1>" in shown.text) == (200, True)
 
 
 def test_it_imports_the_contract_and_nothing_else_of_ours(tmp_path: Path) -> None:
@@ -53,6 +70,12 @@ def test_a_name_that_cannot_be_one_is_refused(name: str, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["tea-log", "Tea Log", "tea.log", "tea__log", " tea_log_"])
+def test_the_nearest_name_is_told(name: str, tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match=r"a letter first, as in tea_log$"):
+        write(name, tmp_path)
+
+
 def test_nothing_is_overwritten_and_no_plugin_of_ours_is_copied(tmp_path: Path) -> None:
     folder = write("tea_log", tmp_path)
     before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
@@ -60,4 +83,7 @@ def test_nothing_is_overwritten_and_no_plugin_of_ours_is_copied(tmp_path: Path) 
         write("tea_log", tmp_path)
     with pytest.raises(Refused, match="comes with Crow"):
         write("memories", tmp_path)
+    for ours in ("hooks", "plugins"):
+        with pytest.raises(Refused, match=f"the package crow_{ours} is here already"):
+            write(ours, tmp_path)
     assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +20,13 @@ def write(name: str, into: Path) -> Path:
 
     Raises `Invalid` for a name that cannot be one, `Refused` where something would be overwritten.
     """
-    if not NAME.fullmatch(name) or "__" in name:
-        raise Invalid(f"{name} cannot be a plugin's name; take 3 to 32 small letters, digits and _, a letter first")
+    if not _may_be_called(name):
+        rule = f"take 3 to 32 small letters, digits and _, a letter first{_nearest(name)}"
+        raise Invalid(f"{name!r} cannot be a plugin's name; {rule}")
     if name in (plugin.name for plugin in manifest.load().plugins):
         raise Refused(f"{name} is a plugin that comes with Crow; choose another name")
+    if importlib.util.find_spec(f"crow_{name}") is not None:
+        raise Refused(f"the package crow_{name} is here already, and two cannot have one name; choose another name")
     folder = into / f"crow-{name.replace('_', '-')}"
     try:
         folder.mkdir(parents=True)
@@ -35,9 +39,19 @@ def write(name: str, into: Path) -> Path:
     return folder
 
 
+def _may_be_called(name: str) -> bool:
+    return NAME.fullmatch(name) is not None and "__" not in name
+
+
+def _nearest(name: str) -> str:
+    """The same name as a plugin may have it, if there is one."""
+    spelt = re.sub(r"[\W_]+", "_", name.lower(), flags=re.ASCII).strip("_")
+    return f", as in {spelt}" if _may_be_called(spelt) else ""
+
+
 def _files(name: str) -> Iterator[tuple[str, str]]:
     words = {"name": name, "dashed": name.replace("_", "-"), "title": name.replace("_", " ").capitalize()}
     for template in sorted(path for path in TEMPLATES.rglob("*") if path.is_file()):
         path = str(template.relative_to(TEMPLATES)).removesuffix(".txt")
-        path = path.replace("package/", f"crow_{name}/").replace("page.html", f"{name}.html")
-        yield path.replace("test_plugin", f"test_{name}"), Template(template.read_text("utf-8")).substitute(words)
+        path = path.replace("package/", f"crow_{name}/").replace("test_plugin", f"test_{name}")
+        yield path, Template(template.read_text("utf-8")).substitute(words)
