@@ -22,6 +22,7 @@ from crow_plugins.manifest_lines import BEGINS, Lines, line_of, lines_of
 
 ENTRY_POINT_GROUP = "crow_plugins"
 KEYS = {"name": str, "module": str, "entry_point": str, "enabled": bool, "requires": list, "settings": dict}
+SAID = {str: "text", bool: "true or false", list: "a list", dict: "a table"}
 
 
 class ManifestError(CrowError):
@@ -100,18 +101,22 @@ def load(overrides: Iterable[Path] = (), *, base: Path | None = None) -> Manifes
     return Manifest(_in_order(plugins))
 
 
+def installed() -> list[str]:
+    """The entry points of plugins in the packages that are installed, listed or not; none is loaded by asking."""
+    return [point.name for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)]
+
+
 def import_plugin(plugin: Plugin) -> object:
     """The plugin's module or entry point, imported. Raises `ManifestError` when it is not installed."""
     if plugin.entry_point:
-        points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
-        names = [point.name for point in points]
+        names = installed()
         if plugin.entry_point not in names:
             raise ManifestError(
                 plugin.at("entry_point"),
                 f"no installed package has an entry point {plugin.entry_point} in the group {ENTRY_POINT_GROUP}"
                 f"{nearest(plugin.entry_point, names)}",
             )
-        return points[plugin.entry_point].load()
+        return importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)[plugin.entry_point].load()
     if importlib.util.find_spec(plugin.module.split(".")[0]) is None or importlib.util.find_spec(plugin.module) is None:
         raise ManifestError(
             plugin.at("module"), f"plugin {plugin.name}: there is no module {plugin.module}; install its package"
@@ -120,7 +125,7 @@ def import_plugin(plugin: Plugin) -> object:
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """` (did you mean X?)`, or the list of what there is."""
+    """`; did you mean X?`, or the list of what there is."""
     names = sorted(valid)
     close = difflib.get_close_matches(name, names, n=1)
     if close:
@@ -177,7 +182,7 @@ def _merged(table: _Table, known: Mapping[str, Plugin], *, may_be_new: bool) -> 
         if key not in KEYS:
             raise ManifestError(table.at(key), f"plugin {name}: unknown key {key}{nearest(key, KEYS)}")
         if not isinstance(value, KEYS[key]):
-            raise ManifestError(table.at(key), f"plugin {name}: {key} must be a {KEYS[key].__name__}")
+            raise ManifestError(table.at(key), f"plugin {name}: {key} must be {SAID[KEYS[key]]}")
     before = known.get(name)
     if before is None and not may_be_new:
         raise ManifestError(table.at("name"), f"there is no plugin {name}{nearest(name, known)}")

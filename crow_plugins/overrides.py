@@ -7,7 +7,7 @@ from pathlib import Path
 import tomlkit
 from tomlkit.items import AoT, Table
 
-from crow_hooks import Refused
+from crow_hooks import NotFound, Refused
 from crow_plugins import manifest
 from crow_plugins.files import write_private
 from crow_plugins.manifest import Manifest, ManifestError, Place
@@ -18,25 +18,25 @@ HEADER = "What this machine says differently from the built-in plugin list; edit
 def switch(file: Path, files: list[Path], name: str, *, on: bool) -> Manifest:
     """Write into `file` that a plugin is on or off; returns the manifest that `files` then make together.
 
-    Raises `ManifestError` for an unknown name or a file that cannot be read, `Refused` when other plugins stand in
-    the way; the file is then as it was.
+    One that is installed and that no manifest lists is listed by switching it on. Raises `NotFound` for an unknown
+    name, `ManifestError` for a file that cannot be read, `Refused` when other plugins stand in the way; the file is
+    then as it was.
     """
     before = manifest.load(files)
-    _check_known(file, before, name)
-    _refuse_what_others_need(before, name, on)
+    names, installed = [plugin.name for plugin in before.plugins], manifest.installed()
+    if name in names:
+        _refuse_what_others_need(before, name, on)
+    elif not on or name not in installed:
+        raise NotFound(f"there is no plugin {name}{manifest.nearest(name, {*names, *installed})}")
     document = _document(file)
-    table = _table(document, name)
+    table = _table(document, file, name)
+    if name not in names:
+        table["entry_point"] = name
     table["enabled"] = on
     text = tomlkit.dumps(document)
     _try(text, file, files)
     write_private(file, text.encode())
     return manifest.load(files)
-
-
-def _check_known(file: Path, before: Manifest, name: str) -> None:
-    names = [plugin.name for plugin in before.plugins]
-    if name not in names:
-        raise ManifestError(Place(file), f"there is no plugin {name}{manifest.nearest(name, names)}")
 
 
 def _refuse_what_others_need(before: Manifest, name: str, on: bool) -> None:
@@ -58,9 +58,12 @@ def _document(file: Path) -> tomlkit.TOMLDocument:
     return document
 
 
-def _table(document: tomlkit.TOMLDocument, name: str) -> Table:
+def _table(document: tomlkit.TOMLDocument, file: Path, name: str) -> Table:
     tables = document.setdefault("plugin", tomlkit.aot())
-    assert isinstance(tables, AoT)  # the manifest was read before
+    if not isinstance(tables, AoT):  # plugin = [{…}] says the same, and can be read
+        raise ManifestError(
+            Place(file), "lists its plugins in one line; write a [[plugin]] table for each, and try again"
+        )
     for table in tables.body:
         if table["name"] == name:
             return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,16 @@ def test_it_is_never_loaded_without_a_word_in_the_manifest(installed: Path) -> N
     (installed / "plugin_manifest.toml").unlink()
     assert "surprise" not in crow(installed, "plugins", "list").stdout
     assert crow(installed, "remember", "the surprise is on Sunday").returncode == 0
+
+
+def test_switching_it_on_lists_it_and_switching_off_what_is_not_listed_is_refused(installed: Path) -> None:
+    manifest = installed / "plugin_manifest.toml"
+    manifest.unlink()
+    refused = crow(installed, "plugins", "disable", "surprise")
+    assert (refused.returncode, manifest.exists()) == (1, False)
+    assert (
+        "there is no plugin suprise; did you mean surprise?" in crow(installed, "plugins", "enable", "suprise").stderr
+    )
+    assert crow(installed, "plugins", "enable", "surprise").stdout == "surprise is on on this machine.\n"
+    assert tomllib.loads(manifest.read_text())["plugin"] == tomllib.loads(MANIFEST)["plugin"]
+    assert "say it by mouth" in crow(installed, "remember", "the surprise is on Sunday").stderr
