@@ -71,7 +71,7 @@ class Dispatch:
         self._handles[name] = crow
         self._calls.clear()
         for call in self._implementations("setup", only=name, even_off=True):
-            with _blamed(name, "setup"):
+            with blamed(name, "setup"):
                 self._run(call, {})
 
     def handle(self, plugin: str) -> Crow:
@@ -89,7 +89,7 @@ class Dispatch:
         """What each plugin answers to a `register_*` hook, on or off, with the plugin's name."""
         found = []
         for call in self._implementations(name, even_off=True):
-            with _blamed(call[0], name):
+            with blamed(call[0], name):
                 found.append((call[0], self._run(call, {})))
         return [(plugin, result) for plugin, result in found if result is not None]
 
@@ -121,7 +121,7 @@ class Dispatch:
             return await self._awaited(call, name, arguments)
         if self._in_threads[plugin] >= STUCK_MAX:
             raise BadPlugin(plugin, f"{name} has not come back from its last {STUCK_MAX} calls")
-        with _blamed(plugin, name):
+        with blamed(plugin, name):
             async with asyncio.timeout(self._seconds):
                 result: object = await asyncio.to_thread(self._counted, call, arguments)
                 return await result if inspect.isawaitable(result) else result
@@ -148,7 +148,7 @@ class Dispatch:
                 log.error("shutdown failed plugin=%s reason=%s", plugin, error, exc_info=error.__cause__)
 
     async def _awaited(self, call: Call, name: str, arguments: Mapping[str, object]) -> object:
-        with _blamed(call[0], name):
+        with blamed(call[0], name):
             async with asyncio.timeout(self._seconds):
                 result: object = self._run(call, arguments)
                 return await result if inspect.isawaitable(result) else result
@@ -209,7 +209,7 @@ def _calls(manager: pluggy.PluginManager, name: str) -> Iterator[Call]:
 
 
 @contextmanager
-def _blamed(plugin: str, name: str) -> Iterator[None]:
+def blamed(plugin: str, name: str) -> Iterator[None]:
     """Name the plugin whose hook failed; errors that are sentences already pass."""
     try:
         yield

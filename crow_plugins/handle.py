@@ -25,7 +25,11 @@ class ServiceTaken(CrowError):
     code = "service_taken"
 
     def __init__(self, name: str, first: str, second: str) -> None:
-        super().__init__(f"plugins {first} and {second} both provide {name}; disable one of them")
+        # Switching one off would not do: what is off is loaded as well.
+        super().__init__(
+            f"plugins {first} and {second} both provide {name}; take {second} out of the manifest, "
+            f"or give its module to {first} there"
+        )
 
 
 class NotOffered(CrowError):

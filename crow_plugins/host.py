@@ -20,8 +20,9 @@ from pydantic import BaseModel
 
 from crow_hooks import Change, Conflict, Crow, Entry, Instance, SyncedTable, Tables, Transaction
 from crow_plugins import bearer, manifest
+from crow_plugins.clashes import refuse_clashes
 from crow_plugins.config import Environment, Home
-from crow_plugins.dispatch import BadPlugin, Dispatch, plugin_manager
+from crow_plugins.dispatch import BadPlugin, Dispatch, blamed, plugin_manager
 from crow_plugins.handle import Handle, Services, refuse_unknown_settings, validated
 from crow_plugins.keyring import Keyring
 from crow_plugins.policies import Policies
@@ -72,7 +73,9 @@ class Host:
         self.hook = Dispatch(plugin_manager(), self.is_enabled)
         self._loaded = self.manifest.plugins
         for plugin in self._loaded:
-            self.hook.register(plugin.name, manifest.import_plugin(plugin), Handle(self, plugin))
+            with blamed(plugin.name, "its import"):
+                module = manifest.import_plugin(plugin)
+            self.hook.register(plugin.name, module, Handle(self, plugin))
         self._check_settings(self.manifest)
         self.list_changes: list[ListChanges] = []
         self.store = self._open_store(machine)
@@ -135,9 +138,14 @@ class Host:
         return self.hook.handle(plugin)
 
     def contributions(self, hook: str, kind: type[Contribution]) -> list[tuple[str, Contribution]]:
-        """What the plugins answer to a `register_*` hook, asked once: one item each, with the plugin's name."""
+        """What the plugins answer to a `register_*` hook, asked once: one item each, with the plugin's name.
+
+        Raises `BadPlugin` for an answer of another kind, and for a name that is taken.
+        """
         if hook not in self._contributions:
-            self._contributions[hook] = list(self._collected(hook, kind))
+            collected = list(self._collected(hook, kind))
+            refuse_clashes(collected)
+            self._contributions[hook] = collected
         return cast(list[tuple[str, Contribution]], self._contributions[hook])
 
     def _collected(self, hook: str, kind: type[object]) -> Iterator[tuple[str, object]]:
@@ -178,7 +186,10 @@ class Host:
 
     def _check_settings(self, fresh: manifest.Manifest) -> None:
         models = dict(self.hook.contributions("register_settings"))
+        loaded = {plugin.name for plugin in self._loaded}
         for plugin in fresh.plugins:
+            if plugin.name not in loaded:
+                continue  # nobody knows its settings before the restart that loads it
             model = models.get(plugin.name)
             if model is None:
                 refuse_unknown_settings(plugin, ())

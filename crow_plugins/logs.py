@@ -16,7 +16,8 @@ from pathlib import Path
 from crow_plugins.config import Environment
 from crow_plugins.files import FILE_MODE, FileFault, make_private_folder
 
-TALKATIVE = ("uvicorn", "mcp", "httpx2", "asyncio", "apscheduler")  # each request, each poll: only what goes wrong
+# Each request, each poll, each tool that said no: only what goes wrong.
+TALKATIVE = ("uvicorn", "mcp", "fastmcp", "httpx2", "asyncio", "apscheduler")
 
 # FastMCP would put a handler of its own on stderr, and ask the network for newer releases.
 QUIET = {"FASTMCP_LOG_ENABLED": "false", "FASTMCP_CHECK_FOR_UPDATES": "off", "FASTMCP_SHOW_SERVER_BANNER": "false"}

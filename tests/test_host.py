@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from crow_hooks import Entry, Version
 from crow_plugins import manifest
 from crow_plugins.dispatch import BadPlugin
 from crow_plugins.gateway import application
-from crow_plugins.handle import Handle, NotOffered
+from crow_plugins.handle import Handle, NotOffered, ServiceTaken
 from crow_plugins.host import Host
 from crow_plugins.jobs import Jobs
 from crow_plugins.lease import Lease
@@ -42,6 +43,19 @@ def with_probe_alone(home: Path, **settings: str) -> Path:
     off = "".join(f'\n[[plugin]]\nname = "{plugin.name}"\nenabled = false\n' for plugin in manifest.load().plugins)
     with (home / "plugin_manifest.toml").open("a") as file:
         file.write(off)
+    return home
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """A module that this process and those it starts find."""
+    (folder / "rival_plugin.py").write_text(code)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.delitem(sys.modules, "rival_plugin", raising=False)
+
+
+def with_rival(home: Path) -> Path:
+    (home / "plugin_manifest.toml").write_text('[[plugin]]\nname = "rival"\nmodule = "rival_plugin"\n')
     return home
 
 
@@ -340,6 +354,69 @@ def test_a_synced_table_with_two_owners_is_a_start_error(home: Path) -> None:
         Host(home)
 
 
+@pytest.mark.parametrize(
+    ("hook", "item", "sentence"),
+    [
+        ("search", 'SearchKind("memory", None)', "the kind memory to search is one of memories already"),
+        ("summary", 'Summary("projects", None)', "the summary projects is one of projects already"),
+        ("formats", 'Format("mine", ("note",), None, None)', "the kind note to export is one of projects already"),
+        ("jobs", '*[Job("tidy", None, 60.0)] * 2', "the job tidy of rival is one of rival already"),
+        ("nest_pages", 'NestPage("/sync/", "Sync", "sync.html", Path())', "the page /sync/ is one of the Nest already"),
+        (
+            "nest_pages",
+            '*[NestPage(each, "", "", Path()) for each in ("/a", "a/")]',
+            "the page /a of the Nest is one of",
+        ),
+        ("checks", '"fine"', "register_checks returned a str, not a Check"),
+    ],
+)
+def test_what_nobody_would_ever_see_is_a_start_error(
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    open_host: Callable[..., Host],
+    hook: str,
+    item: str,
+    sentence: str,
+) -> None:
+    names = "from pathlib import Path\nfrom crow_hooks import Format, Job, NestPage, SearchKind, Summary, hookimpl\n"
+    install(tmp_path, monkeypatch, f"{names}@hookimpl\ndef register_{hook}(crow):\n    return [{item}]\n")
+    host = open_host(with_rival(home))
+    with pytest.raises(BadPlugin, match=f"plugin rival does not fit the contract: {sentence}"):
+        _ = host.server
+
+
+def test_a_command_that_is_there_already_is_told_of(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(
+        tmp_path,
+        monkeypatch,
+        "from crow_hooks import Command, hookimpl\n"
+        '@hookimpl\ndef register_commands(crow):\n    return [Command("list", print, group="plugins")]\n',
+    )
+    refused = crow(with_rival(home), "instances", "list")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "plugin rival does not fit the contract: there is a command crow plugins list already" in refused.stderr
+    assert crow(home, "plugins", "disable", "rival").returncode == 0
+    assert crow(home, "instances", "list").returncode == 0
+
+
+def test_a_module_that_cannot_be_imported_is_told_of_by_its_plugin(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, "import no_such_thing\n")
+    with pytest.raises(BadPlugin, match=r"plugin rival .* its import raised ModuleNotFoundError: No module named"):
+        Host(with_rival(home))
+
+
+def test_a_service_has_one_provider_and_one_that_is_off_counts(home: Path) -> None:
+    registry = '[[plugin]]\nname = "small"\nmodule = "tests.plugins.small_registry"\nenabled = false\n'
+    (home / "plugin_manifest.toml").write_text(registry)
+    with pytest.raises(ServiceTaken, match=r"registry and small both provide registry; take small out of the manifest"):
+        Host(home)
+
+
 def test_one_module_under_two_names_is_a_start_error(home: Path) -> None:
     (home / "plugin_manifest.toml").write_text(PROBE + PROBE.replace('"probe"', '"copy"'))
     with pytest.raises(BadPlugin, match=r"plugin copy .* its module is that of another plugin"):
@@ -351,7 +428,7 @@ def test_one_module_under_two_names_is_a_start_error(home: Path) -> None:
     [
         ('requires = ["memorys"]', "plugin probe requires memorys, which is not listed; did you mean memories"),
         ('requires = ["probe"]', "require each other in a circle"),
-        ("enabled = 1", "plugin probe: enabled must be a bool"),
+        ("enabled = 1", "plugin probe: enabled must be true or false"),
         ("[plugin.settings]\nhang = 1", "plugin probe: unknown setting hang; did you mean hangs"),
         ("[plugin.settings]\nhangs = 1", "plugin probe: setting hangs"),
     ],

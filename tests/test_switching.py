@@ -113,6 +113,12 @@ async def test_a_broken_manifest_leaves_what_runs_as_it_is_until_it_is_mended(ho
         assert await names(client) == {name for name in before if "memor" not in name}
 
 
+async def test_a_plugin_that_is_new_with_its_settings_keeps_nothing_else_from_being_switched(host: Host) -> None:
+    new = '[[plugin]]\nname = "probe"\nmodule = "tests.plugins.probe"\n[plugin.settings]\nhangs = "startup"\n'
+    host.home.manifest.write_text(new + '[[plugin]]\nname = "memories"\nenabled = false\n')
+    assert await asyncio.to_thread(host.reload_manifest) == {"memories"}
+
+
 def test_switching_keeps_what_the_owner_of_the_file_wrote(home: Path) -> None:
     file = home / "plugin_manifest.toml"
     file.write_text('# mine\n[[plugin]]  # the one with the memories\nname = "memories"\nenabled = true  # yes\n')
@@ -131,6 +137,15 @@ def test_an_unknown_plugin_is_named_with_the_nearest_and_nothing_is_written(home
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert "there is no plugin memory; did you mean memories?" in refused.stderr
     assert not (home / "plugin_manifest.toml").exists()
+
+
+def test_a_list_in_one_line_is_read_and_not_edited(home: Path) -> None:
+    file = home / "plugin_manifest.toml"
+    file.write_text('plugin = [{name = "memories", enabled = false}]\n')
+    refused = crow(home, "plugins", "enable", "memories")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "write a [[plugin]] table for each" in refused.stderr
+    assert file.read_text() == 'plugin = [{name = "memories", enabled = false}]\n'
 
 
 REQUIRING = """

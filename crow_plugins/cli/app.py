@@ -35,6 +35,7 @@ from crow_plugins.cli import (
 )
 from crow_plugins.cli.terminal import Terminal
 from crow_plugins.config import Environment, Home
+from crow_plugins.dispatch import BadPlugin
 from crow_plugins.host import Host
 from crow_plugins.logs import configure
 
@@ -146,7 +147,11 @@ def _add_plugin_commands(app: App, host: Host, wanted: str | None) -> None:
     off: dict[str, str] = {}
     for plugin, command in host.contributions("register_commands", Command):
         if host.is_enabled(plugin):
-            _group(app, command).command(command.run, name=command.name)
+            group = _group(app, command)
+            if command.name in group:
+                words = command.name if command.group is None else f"{command.group} {command.name}"
+                raise BadPlugin(plugin, f"there is a command crow {words} already")
+            group.command(command.run, name=command.name)
         else:
             off.setdefault(command.group or command.name, plugin)
     if wanted in off and wanted not in app:

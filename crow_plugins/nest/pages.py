@@ -9,10 +9,11 @@ from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from crow_hooks import REPLICATION, Crow, CrowError, NestPage, NotFound
+from crow_plugins.dispatch import BadPlugin
 from crow_plugins.nest import conflicts, instances, plugins, records, sync, tokens
 from crow_plugins.nest.access import Access
 from crow_plugins.nest.house import House, PluginOff
@@ -43,12 +44,12 @@ def routes(crow: Crow, premises: Premises) -> Sequence[BaseRoute]:
         return [*OURS, *((f"{ROOT}/{page.path.strip('/')}", page.title) for page in on)]
 
     web = Web(crow, Access(crow), crow.instance.name, links)
-    return [
+    ours = [
         *_signing_in(web),
         *_ours(crow, premises, web),
-        *(_theirs(crow, premises, web, plugin, page) for plugin, page in added),
         Mount(f"{ROOT}/static", StaticFiles(directory=HERE / "static")),
     ]
+    return [*ours, *(_theirs(crow, premises, web, plugin, page, ours) for plugin, page in added)]
 
 
 def _signing_in(web: Web) -> list[BaseRoute]:
@@ -105,8 +106,13 @@ def _ours(crow: Crow, premises: Premises, web: Web) -> list[BaseRoute]:
     ]
 
 
-def _theirs(crow: Crow, premises: Premises, web: Web, plugin: str, page: NestPage) -> BaseRoute:
+def _theirs(
+    crow: Crow, premises: Premises, web: Web, plugin: str, page: NestPage, ours: Sequence[BaseRoute]
+) -> BaseRoute:
     """A page of another plugin: its template, with what its own function says."""
+    path = f"{ROOT}/{page.path.strip('/')}"
+    if any(route.matches({"type": "http", "method": "GET", "path": path})[0] is not Match.NONE for route in ours):
+        raise BadPlugin(plugin, f"the page {page.path} is one of the Nest already")
     handle, templates = premises.handle(plugin), web.templates_in(page.templates)
 
     async def show(visit: Visit) -> Response:
@@ -121,7 +127,7 @@ def _theirs(crow: Crow, premises: Premises, web: Web, plugin: str, page: NestPag
             log.exception("page failed plugin=%s path=%s", plugin, page.path)
             raise BrokenPage(plugin, page.title) from error
 
-    return Route(f"{ROOT}/{page.path.strip('/')}", web.view(show))
+    return Route(path, web.view(show))
 
 
 class BrokenPage(CrowError):
