@@ -134,11 +134,10 @@ def _plugin_commands(app: App, arguments: Sequence[str], environment: Environmen
     with ExitStack() as stack:
         try:
             host = stack.enter_context(Host(options.home or environment.home, manifest_file=options.manifest))
+            _add_plugin_commands(app, host, word)
         except CrowError:
             if word is not None:  # it can only be a plugin's
                 raise
-        else:
-            _add_plugin_commands(app, host, word)
         yield
 
 
