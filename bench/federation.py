@@ -19,6 +19,7 @@ from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
 from fastmcp.server import create_proxy
 
+from bench import meanwhile
 from bench.echo import NAME
 from bench.figures import Figure, below, measured
 from bench.machines import Machine
@@ -71,7 +72,7 @@ def measure(size: Size) -> Iterator[Figure]:
         _furnish(caller, [*peers, dead])
         bare = [stack.enter_context(running(python("bench.bare_server"))).heard()["mcp"] for _ in peers[:PEERS_AT_ONCE]]
         host = stack.enter_context(Host(caller.home))
-        yield from asyncio.run(_measure(host, [peer.id for peer in peers], bare, size.calls))
+        yield from asyncio.run(_measure(host, peers, bare, size.calls))
 
 
 def _furnish(machine: Machine, known: Sequence[Machine]) -> None:
@@ -84,7 +85,7 @@ def _furnish(machine: Machine, known: Sequence[Machine]) -> None:
             registry.keep(certificate.read(signed, bytes.fromhex(other.identity.chain)), signed.encode(), other.url)
 
 
-async def _measure(host: Host, peers: Sequence[str], bare: Sequence[str], calls: int) -> list[Figure]:
+async def _measure(host: Host, peers: Sequence[Machine], bare: Sequence[str], calls: int) -> list[Figure]:
     federation = host.services.find("bench", FEDERATION)
 
     async def federated(instance_id: str) -> None:
@@ -97,15 +98,16 @@ async def _measure(host: Host, peers: Sequence[str], bare: Sequence[str], calls:
         ways: dict[str, Call] = {
             "call of a bare FastMCP server": lambda: clients[0].call_tool(NAME, ARGUMENTS),
             "the same through the stock proxy": lambda: proxy.call_tool(NAME, ARGUMENTS),
-            "the same by federation": lambda: federated(peers[0]),
+            "the same by federation": lambda: federated(peers[0].id),
         }
         over_servers = [partial(client.call_tool, NAME, ARGUMENTS) for client in clients]
-        over_instances = [partial(federated, peer) for peer in peers[: len(bare)]]
+        over_instances = [partial(federated, peer.id) for peer in peers[: len(bare)]]
         many = f"{AT_ONCE} calls at once over {len(bare)}"
         return [
             *await _overhead(ways, calls),
             await _sustained(f"{many} bare servers", over_servers, calls),
             await _sustained(f"{many} instances", over_instances, calls),
+            *await meanwhile.measure(host, peers, calls),
             *await _searched(host, len(peers) + 2, calls),
         ]
 

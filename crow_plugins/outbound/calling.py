@@ -244,12 +244,12 @@ class RemoteGateway:
         Never tried again by itself. Raises a `CallError` or a `ForbiddenZone`; then no connection is left half used.
         """
         request = self._request(path, body, headers or {})
-        with _named(self._bounds):
+        with named_faults(self._bounds):
             async with asyncio.timeout(self._bounds.total_seconds):
                 response = await self._transport.handle_async_request(request)
                 try:
                     _check_head(response, statuses, as_json=as_json)
-                    return Answer(response.status_code, await self._content(response))
+                    return Answer(response.status_code, await content(response, self._bounds.answer_bytes))
                 finally:
                     await response.aclose()
 
@@ -264,16 +264,6 @@ class RemoteGateway:
             content=body,
             extensions={"timeout": {"connect": self._bounds.connect_seconds}},
         )
-
-    async def _content(self, response: httpx2.Response) -> bytes:
-        assert isinstance(response.stream, AsyncIterable)
-        content = bytearray()
-        async for part in response.stream:
-            content += part
-            if len(content) > self._bounds.answer_bytes:
-                raise TooLarge(self._bounds.answer_bytes)
-            await asyncio.sleep(0)  # of what came in tiny parts all are here at once; let others have their turn
-        return bytes(content)
 
 
 class CheckedTransport(httpx2.AsyncBaseTransport):
@@ -318,7 +308,11 @@ class CheckedTransport(httpx2.AsyncBaseTransport):
                 )
             )
         return httpx2.Response(
-            response.status, headers=response.headers, stream=_Stream(response), extensions=response.extensions
+            response.status,
+            headers=response.headers,
+            stream=_Stream(response),
+            extensions=response.extensions,
+            request=request,
         )
 
     async def aclose(self) -> None:
@@ -377,6 +371,19 @@ async def resolved(host: str, port: int) -> list[Address]:
     except (OSError, UnicodeError) as error:
         raise NameUnknown from error
     return [ip_address(answer[4][0]) for answer in found]
+
+
+async def content(response: httpx2.Response, bytes_max: int) -> bytes:
+    """All of an answer's body, as it came. Raises `TooLarge` once there is more of it."""
+    assert isinstance(response.stream, AsyncIterable)
+    read = bytearray()
+    async for part in response.stream:
+        if read:
+            await asyncio.sleep(0)  # of what came in tiny parts all are here at once; let others have their turn
+        read += part
+        if len(read) > bytes_max:
+            raise TooLarge(bytes_max)
+    return bytes(read)
 
 
 def system_tls() -> ssl.SSLContext:
@@ -443,8 +450,8 @@ _NAMES: dict[type[BaseException], type[httpx2.TransportError]] = {
 
 
 @contextmanager
-def _named(bounds: Bounds) -> Iterator[None]:
-    """A call's faults, by our names for them."""
+def named_faults(bounds: Bounds) -> Iterator[None]:
+    """Around a call by `CheckedTransport`: its faults, by our names for them."""
     try:
         yield
     except httpx2.ConnectTimeout:

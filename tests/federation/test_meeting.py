@@ -76,7 +76,7 @@ async def test_one_that_never_answers_costs_the_time_of_the_call_and_hears_nothi
         async with wire.open() as url:
             await to_thread(know, grackle, swan, url)
             assert await asked(grackle, swan, timeout_seconds=0.2) == "timed_out"
-            await federation(grackle).close()  # so that the wire has read to the end
+            await wire.hung_up.wait()
         assert wire.heard.startswith(HELLO)
         assert is_unheard(bytes(wire.heard))
 

@@ -43,12 +43,12 @@ class Meddling:
                 self._earlier = value
                 yield name, value
             elif self.how == "by another instance":
-                yield name, token.proof(self._stranger.host.sign, jti=_jti(scope), status=message["status"]).encode()
+                yield name, token.proof(self._stranger.host.sign, jti=jti_of(scope), status=message["status"]).encode()
             elif self.how == "of an earlier answer":
                 yield name, self._earlier
 
 
-def _jti(scope: Any) -> bytes:
+def jti_of(scope: Any) -> bytes:
     unverified = token.parts([value for name, value in scope["headers"] if name == b"authorization"])
     assert unverified is not None
     return base64.urlsafe_b64decode(json.loads(unverified.claims)["jti"] + "==")

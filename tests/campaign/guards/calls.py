@@ -202,6 +202,30 @@ FEDERATION_MEETING = [
     ),
 ]
 
+FEDERATION_ANSWERS = [
+    *guards(
+        "crow_plugins.federation.signed",
+        "tests/federation/test_proofs.py::test_without_its_own_proof_no_answer_is_believed",
+        ("an answer is believed with its proof", ("            self._check(response, jti)\n", "            pass\n")),
+    ),
+    *guards(
+        "crow_plugins.federation.signed",
+        "tests/federation/test_exchange.py::test_what_is_no_answer_fails_by_a_sentence_of_ours_and_the_next_call_works",
+        ("an answer is bounded", never("count > ANSWER_BYTES_MAX")),
+        ("nobody goes elsewhere", never("response.status_code >= REDIRECTED_FROM")),
+    ),
+    *guards(
+        "crow_plugins.federation.exchange",
+        "tests/federation/test_exchange.py::test_what_is_no_answer_fails_by_a_sentence_of_ours_and_the_next_call_works",
+        ("an answer is of its question", (" or self._last.id != self._number", "")),
+    ),
+    *guards(
+        "crow_plugins.federation.exchange",
+        "tests/federation/test_exchange.py::test_events_tell_progress_of_this_call_and_then_the_answer",
+        ("progress is of this call", ("found.progress_token == self._number", "True")),
+    ),
+]
+
 FEDERATION_VERIFYING = [
     *guards(
         "crow_plugins.federation.verifying",
@@ -393,6 +417,7 @@ MUTANTS = [
     *FEDERATION_REPLAY,
     *FEDERATION_EXPOSURE,
     *FEDERATION_MEETING,
+    *FEDERATION_ANSWERS,
     *FEDERATION_VERIFYING,
     *FEDERATION_MESSAGE,
     *OUTBOUND_URLS,
