@@ -367,7 +367,7 @@ def test_a_synced_table_with_two_owners_is_a_start_error(home: Path) -> None:
             '*[NestPage(each, "", "", Path()) for each in ("/a", "a/")]',
             "the page /a of the Nest is one of",
         ),
-        ("checks", '"fine"', "register_checks returned a str, not a Check"),
+        ("jobs", '"fine"', "register_jobs returned a str, not a Job"),
     ],
 )
 def test_what_nobody_would_ever_see_is_a_start_error(
