@@ -5,6 +5,7 @@ The home is one folder that belongs to one person: mode 0700, nothing in it shar
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -41,11 +42,11 @@ class Home:
     def manifest(self) -> Path:
         return self.folder / "plugin_manifest.toml"
 
-    @property
+    @cached_property
     def gateway(self) -> Path:
         return self.folder / "gateway.json"
 
-    @property
+    @cached_property
     def gateway_lock(self) -> Path:
         return self.folder / "gateway.lock"
 

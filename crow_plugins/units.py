@@ -5,7 +5,6 @@ Each begins with a mark that names the home it serves, by which a file of ours i
 
 from __future__ import annotations
 
-import plistlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,6 +65,8 @@ def systemd_unit(command: Sequence[str], home: Path, passphrase_file: Path | Non
 
 def launchd_agent(command: Sequence[str], home: Path, passphrase_file: Path | None = None) -> str:
     """The property list that runs `command`. Raises `Invalid` for what it cannot say."""
+    import plistlib  # which reads XML, too
+
     facts: dict[str, object] = {
         "Label": LABEL,
         "ProgramArguments": [_printable(word) for word in command],

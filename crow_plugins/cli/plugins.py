@@ -11,7 +11,6 @@ from crow_plugins import manifest
 from crow_plugins.cli.terminal import ATerminal, Terminal
 from crow_plugins.manifest import Manifest, Plugin
 from crow_plugins.new_plugin.writing import write
-from crow_plugins.overrides import switch
 from crow_plugins.running import running_gateway
 
 
@@ -93,6 +92,8 @@ def new(
 
 
 def _switch(terminal: Terminal, name: str, *, on: bool) -> None:
+    from crow_plugins.overrides import switch  # what edits TOML is of no use to the other commands
+
     terminal.home.check()
     after = switch(terminal.home.manifest, terminal.manifest_files, name, on=on)
     plugin = after.plugin(name)

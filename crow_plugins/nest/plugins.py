@@ -12,7 +12,6 @@ from starlette.responses import Response
 from crow_plugins.manifest import Plugin, import_plugin
 from crow_plugins.nest.differences import shown
 from crow_plugins.nest.web import ROOT, Visit, Web, redirect
-from crow_plugins.overrides import switch
 from crow_plugins.premises import Premises
 
 PAGE = f"{ROOT}/plugins"
@@ -80,6 +79,8 @@ class Plugins:
             await asyncio.sleep(LOOK_SECONDS)
 
     def _switch(self, name: str, on: bool) -> None:
+        from crow_plugins.overrides import switch  # what edits TOML is of no use to a gateway that starts
+
         switch(self._premises.home.manifest, self._premises.manifest_files, name, on=on)
 
 

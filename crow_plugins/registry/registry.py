@@ -51,6 +51,7 @@ class Registry:
         self._own_url: str | None = None  # as the mirror has it
         self._seen: object = None  # the stamp of the last look
         self._met: dict[str, int] = {}  # when there was contact, by the instance's id, where that is not kept yet
+        self._contact_is_due = False  # one of them is a minute newer than what is kept
         self._lock = threading.Lock()
         self._looking: asyncio.Task[None] | None = None
 
@@ -242,7 +243,7 @@ class Registry:
     def _is_to_follow(self) -> bool:
         """Whether there is anything to do for a worker thread, which most seconds there is not."""
         try:
-            return self._is_contact_due() or self._seen != self._stamp()
+            return self._contact_is_due or self._seen != self._stamp()
         except Exception:  # whoever follows meets it too, and says it
             return True
 
@@ -258,7 +259,7 @@ class Registry:
 
     def _look_once(self) -> None:
         """Take over what others have changed."""
-        if self._is_contact_due():
+        if self._contact_is_due:
             self._keep_contact()
         seen = self._stamp()
         with self._crow.read() as db:
@@ -266,10 +267,6 @@ class Registry:
         if current != self._contents.generation or self.own_url() != self._own_url:
             self.changed()
         self._seen = seen
-
-    def _is_contact_due(self) -> bool:
-        kept = {other.instance.id: other.last_seen or 0 for other in self._contents.others}
-        return any(at - kept.get(instance_id, at) >= SEEN_SECONDS for instance_id, at in list(self._met.items()))
 
     def _keep_contact(self) -> None:
         """Write down when everybody was last in contact, for all at once as soon as one's is a minute old."""
@@ -279,6 +276,7 @@ class Registry:
                 rows.change(transaction.db, instance_id, last_seen=at)
         for instance_id, _ in met:
             self._met.pop(instance_id, None)
+        self._contact_is_due = False
         self.changed()
 
     # ---- below ----------------------------------------------------------------------------------
@@ -327,6 +325,8 @@ class Registry:
             return
         if not news and self._looking is not None:
             self._met[instance_id] = now
+            if now - (known.last_seen or 0) >= SEEN_SECONDS:
+                self._contact_is_due = True
             return
         if not news and now - (known.last_seen or 0) < SEEN_SECONDS:
             return

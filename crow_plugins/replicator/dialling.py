@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 
 from crow_hooks import CrowError, InstanceRegistry, KnownInstance
 from crow_plugins.lease import Lease
@@ -66,18 +66,22 @@ class Dialler:
                 event.set()
 
     async def _look(self) -> None:
-        """Begin with who is new, end with who is gone."""
+        seen: Sequence[KnownInstance] | None = None
         while True:
-            wanted = {other.instance.id for other in self._registry.others() if _is_dialled(other)}
-            if self._lease is not None and not self._lease.held():
-                wanted = set()
-            for instance_id in self._tasks.keys() - wanted:
-                self._tasks.pop(instance_id).cancel()
-                self._now.pop(instance_id, None)
-            for instance_id in wanted - self._tasks.keys():
-                self._now[instance_id] = asyncio.Event()
-                self._tasks[instance_id] = asyncio.create_task(self._dial_always(instance_id))
+            others = self._registry.others() if self._lease is None or self._lease.held() else ()
+            if others is not seen:  # the registry makes another list of any change
+                self._dial_these({other.instance.id for other in others if _is_dialled(other)})
+                seen = others
             await next_tick(LOOK_SECONDS)
+
+    def _dial_these(self, wanted: Set[str]) -> None:
+        """Begin with who is new, end with who is gone."""
+        for instance_id in self._tasks.keys() - wanted:
+            self._tasks.pop(instance_id).cancel()
+            self._now.pop(instance_id, None)
+        for instance_id in wanted - self._tasks.keys():
+            self._now[instance_id] = asyncio.Event()
+            self._tasks[instance_id] = asyncio.create_task(self._dial_always(instance_id))
 
     async def _dial_always(self, instance_id: str) -> None:
         wait = FIRST_SECONDS

@@ -30,21 +30,18 @@ class Noticing:
         """`stamp` differs from before once anybody has committed or switched a plugin; it waits for nothing."""
         self._crow, self._own, self._registry, self._stamp = crow, own, registry, stamp
         self._seen: object = None
+        self._others: object = None  # the registry makes another list of any change
         self._feeds: object = None
         self._suspect: str | None = None
         self._chain: tuple[Credentials, str | None] | None = None
 
     def is_any(self) -> bool:
         """Whether a look finds anything, or has to be taken again as long as our feed is doubted. No database work."""
-        return (
-            self._suspect is not None
-            or self._seen != self._stamp()
-            or self._chain != (self._registry.credentials(), self._suspect)
-        )
+        return self._suspect is not None or self._seen != self._stamp() or self._others is not self._registry.others()
 
     def look(self) -> News:
         """Database work, where anybody committed."""
-        seen, feeds, suspect = self._stamp(), self._feeds, self._suspect
+        seen, others, feeds, suspect = self._stamp(), self._registry.others(), self._feeds, self._suspect
         if seen != self._seen:
             with self._crow.read() as db:
                 suspect = self._own.suspect(db)
@@ -53,5 +50,5 @@ class Noticing:
                 ).fetchall()
         chain = self._registry.credentials(), suspect
         news = News(seen != self._seen, feeds != self._feeds, chain != self._chain, suspect is not None)
-        self._seen, self._feeds, self._suspect, self._chain = seen, feeds, suspect, chain
+        self._seen, self._others, self._feeds, self._suspect, self._chain = seen, others, feeds, suspect, chain
         return news
