@@ -65,28 +65,29 @@ class Answering:
         if len(self._wants) > WANTS_QUEUED_MAX:
             raise OverLimit("unanswered questions for what is held", WANTS_QUEUED_MAX)
 
-    def answers(self, feed: Feed, budget: int, *, upload: bool, frozen: bool) -> Iterator[FeedMessage]:
+    def answers(self, feed: Feed, budget: int, *, upload: bool, end: int | None) -> Iterator[FeedMessage]:
         """About `budget` bytes of them, and never less than one. Raises `BadRequest` once there were too many.
 
-        Without `upload` every answer is that there is none; `frozen`, only the signed head is shown.
+        Without `upload` every answer is that there is none. The peer's copy may be the same as this one up to `end`
+        only; then it is given the blocks before that, and shown the signed head.
         """
         while self._requests and budget > 0:
-            for answer in self._next_answers(feed, budget, upload=upload, frozen=frozen):
+            for answer in self._next_answers(feed, budget, upload=upload, end=end):
                 budget -= _size(answer)
                 yield answer
         while self._wants and budget > 0:
             start, stop = next(iter(self._wants))
             del self._wants[start, stop]
-            for answer in _what_is_held(feed, start, stop) if upload and not frozen else ():
+            for answer in _what_is_held(feed, start, stop) if upload else ():
                 budget -= _size(answer)
                 yield answer
 
-    def _next_answers(self, feed: Feed, budget: int, *, upload: bool, frozen: bool) -> list[FeedMessage]:
+    def _next_answers(self, feed: Feed, budget: int, *, upload: bool, end: int | None) -> list[FeedMessage]:
         first = next(iter(self._requests.values()))
-        if not upload or (frozen and not _is_head_alone(first.wanted)):
+        if not upload or (end is not None and not _is_of_both(first.wanted, end)):
             del self._requests[first.id]
             return [NoData(first.id, NOT_AVAILABLE)]
-        if frozen or not _is_plain(first, feed.head.fork):
+        if end is not None or not _is_plain(first, feed.head.fork):
             del self._requests[first.id]
             return [self._answer(feed, first)]
         return self._blocks(feed, self._next_plain(feed, budget))
@@ -136,8 +137,13 @@ def _is_plain(request: Request, fork: int) -> bool:
     return not (wanted.upgrade or wanted.hash or wanted.seek or wanted.manifest)
 
 
-def _is_head_alone(wanted: ProofRequest) -> bool:
-    return wanted.upgrade is not None and not (wanted.block or wanted.hash or wanted.seek)
+def _is_of_both(wanted: ProofRequest, end: int) -> bool:
+    """Whether it asks for nothing but a signed head, or for one of the first blocks, up to `end`."""
+    if wanted.hash or wanted.seek:
+        return False
+    if wanted.block is None:
+        return wanted.upgrade is not None
+    return wanted.upgrade is None and wanted.block.index < end
 
 
 def _size(message: FeedMessage) -> int:

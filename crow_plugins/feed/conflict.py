@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crow_plugins.feed import checking, hashing
+from crow_plugins.feed import checking, flat_tree, hashing
 from crow_plugins.feed.errors import BadProof
 from crow_plugins.feed.head import Head
 from crow_plugins.feed.manifest import Authority
@@ -25,6 +25,16 @@ class Conflict:
     length: int
     local: Proof
     remote: Proof
+
+    @property
+    def common(self) -> int:
+        """How many blocks are shown to be in both: those below the roots that agree, and maybe more are."""
+        assert self.local.upgrade is not None
+        assert self.remote.upgrade is not None
+        for ours, theirs in zip(self.local.upgrade.nodes, self.remote.upgrade.nodes, strict=True):
+            if ours.hash != theirs.hash:
+                return flat_tree.left_span(ours.index) // 2
+        return self.length
 
 
 def from_nothing(length: int) -> ProofRequest:

@@ -7,6 +7,7 @@ kept is the tree of the last head, which is a function of that head. No clock, n
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -330,6 +331,15 @@ class Feed:
         authority = self._known_authority(self._manifest_received(proof))
         local = self.prove(conflict.from_nothing(proof.upgrade.length))
         return conflict.conflict(authority, local, proof)
+
+    def comparable(self, length: int) -> int:
+        """The longest part of so many blocks that can be compared with another copy, where this one has gaps."""
+        while length:
+            with contextlib.suppress(NotHeld):
+                self.prove(conflict.from_nothing(length))
+                break
+            length &= length - 1  # without the last of the subtrees that it is made of
+        return length
 
     # --- below ---
 

@@ -129,7 +129,7 @@ class Exchange:
         self._must_compare = False  # a longer head did not fit: a false proof, or the head of another branch
         self._at: tuple[int, Prefix | None, bool | None] | None = None  # all of this is of that branch
         self._moved = False  # to another branch that may be of the same fork
-        self._frozen = False
+        self._both: int | None = None  # of two branches, ours and the peer's: the blocks that are shown to be in both
         self._window = REQUESTS_AT_FIRST_MAX  # grows with what comes
 
     def anew(self) -> Exchange:
@@ -155,6 +155,11 @@ class Exchange:
     def will_store(self) -> bool:
         """Whether blocks or proofs are filed."""
         return any(isinstance(message, Data) for message in self._filed)
+
+    @property
+    def _is_frozen(self) -> bool:
+        """Whether the peer has another branch than we: nothing is taken or given but what is in both."""
+        return self._both is not None
 
     @property
     def is_behind(self) -> bool:
@@ -197,7 +202,7 @@ class Exchange:
         events = list(self._heard(feed, store, say))
         self._look(feed)
         budget = share.answer_bytes
-        say += self._answering.answers(feed, budget, upload=self.upload, frozen=self._frozen)
+        say += self._answering.answers(feed, budget, upload=self.upload, end=self._both)
         say += self._questions(feed, share)
         return [*self._state(feed), *self._pushes(feed), *say], events
 
@@ -206,7 +211,7 @@ class Exchange:
         at = feed.head.fork, feed.prefix, feed.begins_right
         if self._at is not None and self._at != at:
             self._asking.forget()
-            self._probed, self._must_compare, self._frozen = None, False, False
+            self._probed, self._must_compare, self._both = None, False, None
             self._peer.refused = False
             if feed.prefix is not None:  # it may be another branch of the same fork
                 self._moved, self._search = True, None
@@ -301,7 +306,7 @@ class Exchange:
         if message.request == 0 and self._is_next_pushed(feed, proof):
             return self._received(feed, store, proof)
         asked = self._asking.answered(message.request)
-        if self._frozen and proof.fork <= feed.head.fork:
+        if self._is_frozen and proof.fork <= feed.head.fork:
             return None
         if feed.prefix is not None and asked is not None and asked.upgrade == UpgradeRequest(0, feed.prefix.length):
             return self._prefix_came(feed, store, proof)
@@ -319,7 +324,7 @@ class Exchange:
     def _is_next_pushed(self, feed: Feed, proof: Proof) -> bool:
         """Whether it is the block that comes next, sent before it was asked for; with any other there is no hurry."""
         head, block, upgrade = feed.head, proof.block, proof.upgrade
-        if not self.allow_push or self._frozen or self._must_compare or block is None or upgrade is None:
+        if not self.allow_push or self._is_frozen or self._must_compare or block is None or upgrade is None:
             return False
         return head.length > 0 and (proof.fork, upgrade.start, upgrade.length, block.index) == (
             *(head.fork, head.length, 1, head.length),
@@ -379,7 +384,7 @@ class Exchange:
         except (OutOfDate, NotHeld):
             return None
         if found is not None:
-            self._frozen = True
+            self._both = found.common
             self._asking.forget()
         elif self._must_compare:
             raise BadProof("its longer head does not continue the feed")
@@ -395,11 +400,11 @@ class Exchange:
             yield from self._of_prefix(feed, feed.prefix, sync, share)
         elif sync.fork > head.fork and not self._peer.refused:
             yield from self._follow(feed, sync)
-        elif sync.fork == head.fork and not self._frozen:
-            if not self._peer.refused:
+        elif sync.fork == head.fork:
+            if not self._is_frozen and not self._peer.refused:
                 yield from self._compare(feed, sync)
                 yield from self._upgrade(feed, sync)
-            yield from self._blocks(feed, share)
+            yield from self._blocks(feed, share, end=self._both)
 
     def _of_prefix(self, feed: Feed, prefix: Prefix, sync: Sync, share: Share) -> Iterator[FeedMessage]:
         """What a feed must begin with, from whoever begins with it, at any fork; nothing beyond it is wanted.
@@ -439,7 +444,9 @@ class Exchange:
         is_due = self._must_compare or (self._probed is None and sync.length <= head.length)
         if length and is_due and self._probed != (head.fork, length):
             self._probed = head.fork, length
-            yield self._asking.ask(head.fork, from_nothing(length))
+            length = feed.comparable(length)
+            if length:
+                yield self._asking.ask(head.fork, from_nothing(length))
 
     def _upgrade(self, feed: Feed, sync: Sync) -> Iterator[Request]:
         """The longer head; with the next block, when that is all there is to have."""
@@ -520,7 +527,7 @@ class Exchange:
     def _pushes(self, feed: Feed) -> Iterator[Data]:
         """The block that was just written, to a peer that has all before it: there a round trip sooner."""
         head, sync = feed.head, self._peer.sync
-        if not self.push or not self.upload or self._frozen or sync is None or sync.fork != head.fork:
+        if not self.push or not self.upload or self._is_frozen or sync is None or sync.fork != head.fork:
             return
         pushed = self._pushed[1] if self._pushed[0] == head.fork else 0
         start = max(sync.length, pushed)

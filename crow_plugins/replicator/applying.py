@@ -18,17 +18,18 @@ import peewee
 
 from crow_hooks import CrowError, Entry
 from crow_plugins import causality
-from crow_plugins.replicator import naming
+from crow_plugins.feed.errors import RemoteProtocolError
+from crow_plugins.replicator import disputes, naming
 from crow_plugins.replicator.branch_that_counts import other_branches
 from crow_plugins.replicator.entries import EntryIndex, Place
-from crow_plugins.replicator.entry import Read, Unreadable, read
+from crow_plugins.replicator.entry import Block, Heads, Read, Unreadable, read
 from crow_plugins.replicator.feed_storage import block_at
 from crow_plugins.replicator.trust import Trust
 from crow_plugins.store import WriteTransaction, is_out_of_service
 
 log = logging.getLogger(__name__)
 
-FOREIGN_WRITER = "foreign_writer"
+FOREIGN_WRITER, UNKNOWN_WRITER = "foreign_writer", "unknown_writer"
 
 
 class Parked(CrowError):
@@ -77,16 +78,16 @@ class Batch:
 class Applying:
     """Applies blocks inside the caller's transaction."""
 
-    def __init__(self, trust: Callable[[], Trust], is_on: Callable[[str], bool]) -> None:
+    def __init__(self, own_id: str, trust: Callable[[], Trust], is_on: Callable[[str], bool]) -> None:
         """`trust` gives what is known now; `is_on` tells of a synced table whether its plugin is enabled."""
-        self.trust, self._is_on = trust, is_on
+        self._own_id, self.trust, self._is_on = own_id, trust, is_on
 
     def apply(
         self,
         transaction: WriteTransaction,
         source: Source,
         first: int,
-        blocks: Sequence[Read | Unreadable],
+        blocks: Sequence[Block],
         *,
         careful: bool = False,
     ) -> Outcome:
@@ -105,9 +106,12 @@ class Applying:
         batch.index.flush()
         return batch.outcome
 
-    def _apply_one(self, batch: Batch, place: Place, found: Read | Unreadable) -> None:
+    def _apply_one(self, batch: Batch, place: Place, found: Block) -> None:
         if isinstance(found, Unreadable):
             raise found
+        if isinstance(found, Heads):
+            self._learn(batch, found)
+            return
         outcome = batch.outcome
         if not batch.trust.counts(found, batch.source.instance_id, place.seq, other_branch=batch.other_branch):
             outcome.uncounted += 1
@@ -121,6 +125,22 @@ class Applying:
         batch.index.add(entry.table, entry.row_id, entry.version, place)
         outcome.applied += 1
         outcome.highest_lamport = max(outcome.highest_lamport, entry.version.lamport)
+
+    def _learn(self, batch: Batch, heads: Heads) -> None:
+        """What shows two branches proves itself, so it counts whoever shows it. A revocation has decided already."""
+        if heads.shown_by != batch.source.instance_id:
+            raise _foreign()
+        if not batch.trust.knows(heads.instance_id):
+            raise Parked(UNKNOWN_WRITER, "it shows two branches of a feed whose writer's certificate is not here yet")
+        if heads.instance_id in batch.trust.revoked:
+            return
+        try:
+            found = disputes.check(heads, batch.trust.known[heads.instance_id])
+        except RemoteProtocolError as error:
+            raise Parked("impossible", f"it does not show two branches of a feed: {error}") from error
+        told = batch.source.instance_id == self._own_id
+        if disputes.learn(batch.transaction.db, heads, found, told=told):
+            log.error("two branches of a feed are known instance=%s", heads.instance_id)
 
     def _check(self, batch: Batch, place: Place, found: Read) -> None:
         transaction, entry = batch.transaction, found.entry
@@ -137,7 +157,7 @@ class Applying:
             other = read(block_at(db, there.feed, there.seq))
             if other.original == found.original:
                 continue
-            if not naming.stands_before(found, place, other, there):
+            if not naming.stands_before(db, found, place, other, there):
                 naming.alarm(db, place.feed, entry, batch.trust.revoked)
                 raise _used_twice(entry)
             self._give_way(batch, there, other.entry)
@@ -165,9 +185,13 @@ class Applying:
 def _check_writer(batch: Batch, found: Read) -> None:
     author = found.rescued_by or found.entry.instance_id
     if author != batch.source.instance_id:
-        raise Parked(FOREIGN_WRITER, "it stands in the feed of another instance than the one it names")
+        raise _foreign()
     if found.rescued_by and not batch.trust.knows(found.entry.instance_id):
-        raise Parked("unknown_writer", "it was rescued from an instance whose certificate is not here yet")
+        raise Parked(UNKNOWN_WRITER, "it was rescued from an instance whose certificate is not here yet")
+
+
+def _foreign() -> Parked:
+    return Parked(FOREIGN_WRITER, "it stands in the feed of another instance than the one it names")
 
 
 def _used_twice(entry: Entry) -> Parked:
@@ -201,9 +225,13 @@ def unpark(db: peewee.Database, place: Place) -> None:
 def parked_anywhere(db: peewee.Database) -> set[bytes]:
     """The entries that are parked in any feed, as their writers wrote them: they stand there, though no index has them.
 
-    Those that cannot be read are left out, and those in a feed where they do not belong.
+    Those that cannot be read are left out, those in a feed where they do not belong, and those that are disputed.
     """
-    rows = db.execute_sql("SELECT feed, seq FROM parked_entries WHERE reason <> ?", (FOREIGN_WRITER,)).fetchall()
+    rows = db.execute_sql(
+        "SELECT feed, seq FROM parked_entries LEFT JOIN disputes USING (feed) "
+        "WHERE reason <> ? AND (common IS NULL OR seq < common)",
+        (FOREIGN_WRITER,),
+    ).fetchall()
     found = set()
     for feed, seq in rows:
         with contextlib.suppress(Unreadable):

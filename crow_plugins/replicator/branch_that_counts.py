@@ -12,6 +12,7 @@ import peewee
 from crow_plugins.feed import flat_tree
 from crow_plugins.feed.hashing import tree_hash
 from crow_plugins.identity.revocation import Branch, Revocation
+from crow_plugins.replicator import disputes
 from crow_plugins.replicator.feed_storage import DatabaseStorage, all_feeds
 from crow_plugins.replicator.trust import Trust
 
@@ -28,10 +29,13 @@ def is_whole(db: peewee.Database, feed: int, end: Revocation | None) -> bool:
     """Whether every block of a feed is here that its head covers, or of a revoked one every block that counts.
 
     Of one that is held in another branch nothing counts, so nothing of it is waited for: the named one may be lost.
+    The same is true of what is disputed.
     """
     storage = DatabaseStorage(db, feed)
     if end is None:
-        return storage.contiguous() >= storage.head().length
+        dispute = disputes.of_feed(db, feed)
+        length = storage.head().length
+        return storage.contiguous() >= (length if dispute is None else min(length, dispute.common))
     begins_right = _begins_right(db, feed, end.feed)
     return begins_right is False or (begins_right is True and storage.contiguous() >= end.feed.length)
 

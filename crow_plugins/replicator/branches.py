@@ -3,19 +3,24 @@
 A feed of a restored machine goes on from an older length under a higher fork. Peers follow it; the entries of the
 branch that was given up are *orphans* from then on. Their rows stay as they are. Once the new branch is here in full,
 an orphan that no feed held here has is *rescued*: appended to our own feed, as the bytes it was.
+
+Where a writer that never comes back left two branches of one fork, nobody is there to say which is its feed. Then each
+block of the one that is held here is rescued from where the two are no longer shown to be one; see `disputes`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 
 import peewee
 
 from crow_hooks import Version
 from crow_plugins.feed import Batch
-from crow_plugins.replicator import naming, revoking
+from crow_plugins.replicator import disputes, naming, revoking
 from crow_plugins.replicator.applying import Source, parked_anywhere, unpark
 from crow_plugins.replicator.branch_that_counts import is_whole
 from crow_plugins.replicator.entries import EntryIndex, Place
-from crow_plugins.replicator.entry import Read, Unreadable, read, rescued
+from crow_plugins.replicator.entry import NoEntry, Read, Unreadable, read, rescued, shown
 from crow_plugins.replicator.feed_storage import DatabaseStorage, block_at, freeze
 from crow_plugins.replicator.intake import Intake
 from crow_plugins.replicator.own_feed import OwnFeed
@@ -37,6 +42,8 @@ def follow(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: 
     EntryIndex(db).cut(Place(source.feed, batch.cut))
     storage.store(batch)
     freeze(db, source.feed, None)  # the writer has mended it
+    if source.instance_id == own.instance_id:
+        disputes.forget_what_was_told(db)
     intake.back_to(db, source.instance_id, batch.cut)
     trust = intake.trust
     if source.instance_id in trust.revoked:
@@ -51,26 +58,74 @@ def rescue(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: 
     rescued; none while our own feed may not be appended to.
     """
     db = transaction.db
-    may_append = own.may_sign and own.suspect(db) is None
-    if not may_append or not _is_taken_in(db, intake, source):
+    if not own.may_append(db) or not _is_taken_in(db, intake, source):
         return 0
     index, kept, orphans = EntryIndex(db), list[Read](), _orphans(db, source.feed)
     parked = parked_anywhere(db) if orphans else set[bytes]()
     for version, block in orphans:
-        places = index.places(version)
+        places = index.settled(version)
         if block not in parked and not places:
             kept.append(read(block))
         db.execute_sql("DELETE FROM orphans WHERE writer = ? AND lamport = ?", (version.writer, version.lamport))
         if places and block not in (read(block_at(db, place.feed, place.seq)).original for place in places):
             naming.give_way(transaction, index, read(block).entry)
-    if kept:
-        blocks = [rescued(found.original, own.instance_id, transaction.now) for found in kept]
-        first = own.append(db, blocks)
-        for seq, found in enumerate(kept, first.seq):
-            index.add(found.entry.table, found.entry.row_id, found.entry.version, Place(first.feed, seq))
-        index.flush()
-        intake.take_own(transaction, first.seq)
+    _append(transaction, own, intake, [rescued(each.original, own.instance_id, transaction.now) for each in kept])
     return len(kept)
+
+
+def is_disputed_and_waits(db: peewee.Database, intake: Intake, source: Source) -> bool:
+    """Whether `rescue_disputed` has anything to do."""
+    dispute = disputes.of_feed(db, source.feed)
+    if dispute is None or source.instance_id in intake.trust.revoked:
+        return False
+    return not dispute.told or dispute.rescued < intake.cursor(db, source.instance_id).length
+
+
+def rescue_disputed(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: Source) -> int:
+    """Show both heads of a disputed feed in our own, then append what is held of it and disputed, some at a time.
+
+    All of it but what stands beyond dispute, byte for byte: of another write of the same name, everybody is to choose
+    between the same two. Returns how many were rescued.
+    """
+    db = transaction.db
+    if not own.may_append(db) or not is_disputed_and_waits(db, intake, source):
+        return 0
+    dispute = disputes.of_feed(db, source.feed)
+    assert dispute is not None
+    end = min(intake.cursor(db, source.instance_id).length, dispute.rescued + RESCUED_AT_ONCE)
+    kept = list(_lacking(transaction, intake, source, range(dispute.rescued, end), own.instance_id))
+    heads = [] if dispute.told else [shown(dispute.heads, own.instance_id, transaction.now)]
+    rescued_now = [rescued(original, own.instance_id, transaction.now) for original in kept]
+    disputes.rescued_up_to(db, dispute, max(end, dispute.rescued))
+    _append(transaction, own, intake, [*heads, *rescued_now])
+    return len(kept)
+
+
+def _lacking(
+    transaction: WriteTransaction, intake: Intake, source: Source, seqs: range, own_id: str
+) -> Iterator[bytes]:
+    """The disputed entries that nobody is known to have rescued yet, and that may be."""
+    db, trust = transaction.db, intake.trust
+    index, parked = EntryIndex(db), parked_anywhere(db)
+    held = DatabaseStorage(db, source.feed).blocks(seqs)
+    for _, block in sorted(held.items()):
+        try:
+            found = read(block)
+        except NoEntry:
+            continue
+        except Unreadable:
+            _keep_unread(db, source.feed, block, transaction.now)
+            continue
+        places = index.settled(found.entry.version)
+        stands = {read(block_at(db, place.feed, place.seq)).original for place in places} | parked
+        if found.original not in stands and trust.counts_rescued(found.entry, own_id):
+            yield found.original
+
+
+def _append(transaction: WriteTransaction, own: OwnFeed, intake: Intake, blocks: Sequence[bytes]) -> None:
+    """To our own feed, and take them in from there like anybody's."""
+    if blocks:
+        intake.take_own(transaction, own.append(transaction.db, blocks).seq)
 
 
 def _is_taken_in(db: peewee.Database, intake: Intake, source: Source) -> bool:
@@ -93,13 +148,16 @@ def read_again(db: peewee.Database, now: int) -> None:
 def _orphan(db: peewee.Database, place: Place, block: bytes, now: int) -> None:
     unpark(db, place)
     try:
-        found = read(block)
-    except Unreadable:  # a newer release may
-        db.execute_sql(
-            "INSERT OR IGNORE INTO unread_blocks (feed, block, since) VALUES (?, ?, ?)", (place.feed, block, now)
-        )
+        _keep(db, place.feed, read(block), now)
+    except NoEntry:
         return
-    _keep(db, place.feed, found, now)
+    except Unreadable:
+        _keep_unread(db, place.feed, block, now)
+
+
+def _keep_unread(db: peewee.Database, feed: int, block: bytes, now: int) -> None:
+    """A newer release may read it."""
+    db.execute_sql("INSERT OR IGNORE INTO unread_blocks (feed, block, since) VALUES (?, ?, ?)", (feed, block, now))
 
 
 def _keep(db: peewee.Database, feed: int, found: Read, now: int) -> None:

@@ -64,14 +64,14 @@ def _parked(crow: Crow) -> Finding:
 def _peers(crow: Crow) -> Finding:
     with crow.read() as db:
         shut_out = sorted(quarantined(db))
-        frozen = [feed.instance_id for feed in all_feeds(db) if feed.frozen and feed.frozen != MARK]
+        disputed = [feed.instance_id for feed in all_feeds(db) if feed.disputed]
         marked = [feed.instance_id for feed in all_feeds(db) if feed.frozen == MARK]
     if shut_out:
         remedy = "look after those machines, then let them in again: crow sync now INSTANCE"
         return Finding(False, f"peers that sent false entries are shut out: {', '.join(shut_out)}", remedy)
-    if frozen:
-        remedy = "run crow serve there while this one is on, which mends it; if that machine is lost, see docs/trust.md"
-        return Finding(False, f"two branches of one feed are known, of {', '.join(frozen)}", remedy)
+    if disputed:
+        remedy = "run crow serve there while this one is on, which mends it; if that machine is lost, revoke it"
+        return Finding(False, f"two branches of one feed are known, of {', '.join(disputed)}", remedy)
     if marked:
         remedy = "the parked entries name the machine that gave it: revoke that one if somebody else may have its keys"
         return Finding(False, f"one name stands for two writes in feeds of {', '.join(marked)}", remedy)

@@ -62,6 +62,14 @@ class EntryIndex:
         )
         return [Place(*row) for row in rows]
 
+    def settled(self, version: Version) -> list[Place]:
+        """Those of them that are beyond dispute: of feeds of which nobody has shown another branch there."""
+        places = self.places(version)
+        if not places:
+            return []
+        disputed = dict(self._db.execute_sql("SELECT feed, common FROM disputes").fetchall())
+        return [place for place in places if place.seq < disputed.get(place.feed, place.seq + 1)]
+
     def has(self, version: Version) -> bool:
         """Whether an entry stands in a feed, or waits to be appended to ours."""
         waiting = "SELECT 1 FROM outbox WHERE writer = ? AND lamport = ?"

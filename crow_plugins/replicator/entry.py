@@ -9,16 +9,23 @@ read. An entry whose feed was cut away is *rescued* into another instance's feed
 
     {"type":"rescued","entry":"{\\"type\\":…}","instance_id":"…","timestamp":1711000000,"v":1}
 
+An instance that knows of two branches of another one's feed shows the signed heads of both, as peers prove them to one
+another; such a block is no entry:
+
+    {"type":"two_branches","of":"<uuid>","heads":["<base64>","<base64>"],"instance_id":"…","timestamp":1711000000,"v":1}
+
 Everything that reading refuses was signed by its writer all the same, so nothing is thrown away: whoever reads parks
 it, under the `reason` that the error carries. Which tables there are is not known here.
 
     Unreadable
     ├── Malformed        no writer of ours makes such bytes
+    ├── NoEntry          it shows two branches of a feed
     └── NewerFormat      a newer release wrote it
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -33,6 +40,7 @@ from crow_plugins.limits import DEPTH_MAX, ENTRY_BYTES_MAX, KEYS_MAX, OPEN_MAX, 
 
 FORMAT = 1
 RESCUED = "rescued"
+TWO_BRANCHES = "two_branches"
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 ROW_ID = re.compile(r"[!-~]{1,128}", re.ASCII)
@@ -46,6 +54,7 @@ REQUIRED = frozenset(
 )
 REPEATED = ("type", "table", "instance_id", "epoch", "by")
 RESCUED_KEYS = frozenset(("type", "entry", "instance_id", "timestamp", "v"))
+TWO_BRANCHES_KEYS = frozenset(("type", "of", "heads", "instance_id", "timestamp", "v"))
 
 _NESTED = (dict, list)
 
@@ -76,6 +85,15 @@ class NewerFormat(Unreadable):
         super().__init__("an entry was written by a newer release; upgrade crow-plugins on this machine to read it")
 
 
+class NoEntry(Unreadable):
+    """A block that changes no row: it shows two branches of a feed."""
+
+    code = "no_entry"
+
+    def __init__(self) -> None:
+        super().__init__("a block is no entry: it shows two branches of a feed")
+
+
 class EntryTooLarge(Invalid):
     """A row with all that is known of it does not fit one entry."""
 
@@ -99,6 +117,22 @@ class Read:
     original: bytes
     rescued_by: str | None = None
     fits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """Two signed heads of an instance's feed, each as the proof from nothing that peers send one another.
+
+    `shown_by` is the instance in whose feed they stand.
+    """
+
+    instance_id: str
+    one: bytes
+    other: bytes
+    shown_by: str | None = None
+
+
+Block = Read | Heads | Unreadable
 
 
 def written(change: Change) -> bytes:
@@ -131,21 +165,54 @@ def rescued(original: bytes, instance_id: str, now: int) -> bytes:
     return to_json(fields)
 
 
-def read_all(blocks: Iterable[bytes]) -> list[Read | Unreadable]:
+def shown(heads: Heads, instance_id: str, now: int) -> bytes:
+    """The block in which an instance shows two branches of another one's feed."""
+    both = [base64.b64encode(head).decode() for head in (heads.one, heads.other)]
+    fields = {"type": TWO_BRANCHES, "of": heads.instance_id, "heads": both, "instance_id": instance_id}
+    return to_json({**fields, "timestamp": now, "v": FORMAT})
+
+
+def read_all(blocks: Iterable[bytes]) -> list[Block]:
     """What each block says, or why it cannot be read."""
     return [_read_or_not(block) for block in blocks]
 
 
-def _read_or_not(block: bytes) -> Read | Unreadable:
+def _read_or_not(block: bytes) -> Block:
     try:
         return read(block)
+    except NoEntry:
+        return _heads_or_not(block)
     except Unreadable as why:
         return why
 
 
+def _heads_or_not(block: bytes) -> Heads | Unreadable:
+    try:
+        fields = _object(block, ENTRY_BYTES_MAX)
+        if fields.keys() != TWO_BRANCHES_KEYS:
+            raise Malformed("what shows two branches has other fields")
+        _integer(fields["timestamp"], "timestamp")
+        of, by = _matching(fields, "of", INSTANCE_ID), _matching(fields, "instance_id", INSTANCE_ID)
+        match fields["heads"]:
+            case [str(one), str(other)]:
+                return Heads(of, _from_base64(one), _from_base64(other), by)
+        raise Malformed("there are no two heads")
+    except Malformed as why:
+        return why
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise Malformed("a head is not in base64") from error
+
+
 def read(block: bytes) -> Read:
-    """What a block says. Raises an `Unreadable`; who may have written it is the caller's to check."""
+    """The entry of a block. Raises an `Unreadable`; who may have written it is the caller's to check."""
     fields = _object(block, RESCUED_BYTES_MAX)
+    if fields.get("type") == TWO_BRANCHES:
+        raise NoEntry
     if fields.get("type") != RESCUED:
         if len(block) > ENTRY_BYTES_MAX:
             raise Malformed("it is too long")

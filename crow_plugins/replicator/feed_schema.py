@@ -19,7 +19,7 @@ MIGRATION = """
         tree_hash   BLOB,                        -- NULL while nothing is signed
         signature   BLOB,
         contiguous  INTEGER NOT NULL DEFAULT 0,  -- all blocks before it are here
-        frozen      TEXT                         -- two branches, or one name for two writes; NULL when all is well
+        frozen      TEXT                         -- one name for two writes; NULL when all is well
     );
     CREATE INDEX feeds_instance ON feeds (instance_id);
 
@@ -35,4 +35,21 @@ MIGRATION = """
         size INTEGER NOT NULL,      -- bytes of all blocks below it
         hash BLOB    NOT NULL
     );
+
+    -- Writers that signed two branches of their feed under one fork: nobody can say which of them is the feed.
+    CREATE TABLE two_branches (
+        instance_id TEXT    NOT NULL,
+        fork        INTEGER NOT NULL,
+        common      INTEGER NOT NULL,  -- blocks that are shown to be in both; from there on the feed is disputed
+        one         BLOB    NOT NULL,  -- the two signed heads that show it
+        other       BLOB    NOT NULL,
+        told        INTEGER NOT NULL,  -- whether they stand in our own feed
+        rescued     INTEGER NOT NULL,  -- a length: every disputed block before it stands in a feed beyond dispute
+        PRIMARY KEY (instance_id, fork)
+    ) WITHOUT ROWID;
+
+    -- Those feeds as they are held: one that went on to a higher fork is beyond dispute.
+    CREATE VIEW disputes AS
+    SELECT number AS feed, instance_id, fork, common, one, other, told, rescued
+    FROM feeds JOIN two_branches USING (instance_id, fork);
 """

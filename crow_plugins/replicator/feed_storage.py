@@ -24,7 +24,10 @@ FEW = 24  # that many keys are bound one by one, more go as one JSON list
 
 @dataclass(frozen=True, slots=True)
 class HeldFeed:
-    """A feed that is held here: its number and key, whose it is, and what is wrong with it, if anything is."""
+    """A feed that is held here: its number and key, whose it is, and what is wrong with it, if anything is.
+
+    `disputed`: two branches of it are known under its fork, see `disputes`.
+    """
 
     number: int
     key: bytes
@@ -34,9 +37,13 @@ class HeldFeed:
     length: int
     contiguous: int
     frozen: str | None
+    disputed: bool
 
 
-_HELD = "SELECT number, key, instance_id, manifest, fork, length, contiguous, frozen FROM feeds"
+_HELD = (
+    "SELECT number, key, instance_id, manifest, fork, length, contiguous, frozen, "
+    "EXISTS (SELECT 1 FROM disputes WHERE disputes.feed = feeds.number) FROM feeds"
+)
 
 
 def find_feed(db: peewee.Database, key: bytes) -> int | None:
@@ -62,10 +69,7 @@ def held_feed(db: peewee.Database, number: int) -> HeldFeed:
 
 
 def freeze(db: peewee.Database, number: int, reason: str | None) -> None:
-    """Mark a feed with what is wrong with it, or, without a reason, say that all is well again.
-
-    Whether anything is taken from it the connections decide, each by what its peer shows.
-    """
+    """Mark a feed with what is wrong with it, or, without a reason, say that all is well again."""
     db.execute_sql("UPDATE feeds SET frozen = ? WHERE number = ?", (reason, number))
 
 

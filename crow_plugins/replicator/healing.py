@@ -2,9 +2,9 @@
 
 1. Peers give back what they have of it and we lack; it is applied like anybody's entries. A head that nobody has all
    blocks of, since it was signed before the restore and only its hashes got around, is given up.
-2. Own entries of a branch that was given up follow, unchanged, then the outbox.
+2. The entries of a branch that was given up follow, unchanged or rescued again, then the outbox.
 3. All of it is signed under a fork above every one that was ever seen, unless every instance of the chain has
-   confirmed that what it has is a part of ours.
+   confirmed that what it has is a part of ours, and nobody has shown another branch.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from crow_plugins.feed import Head
+from crow_plugins.replicator import disputes
 from crow_plugins.replicator.applying import parked_anywhere
 from crow_plugins.replicator.entries import EntryIndex, Place
-from crow_plugins.replicator.entry import read
+from crow_plugins.replicator.entry import read, rescued
 from crow_plugins.replicator.feed_storage import DatabaseStorage
 from crow_plugins.replicator.intake import Intake
 from crow_plugins.replicator.own_feed import OwnFeed
@@ -46,14 +47,20 @@ def finish(
     feed, index = own.feed(db), EntryIndex(db)
     number = own.number(db)
     here = DatabaseStorage(db, number).contiguous()
-    if here < feed.head.length or not all_agree:
+    if here < feed.head.length or not all_agree or disputes.is_known(db, own.instance_id):
         fork = max(feed.head.fork + 1, *(seen + 1 for seen in forks_seen), transaction.now)
         feed.storage.store(feed.truncate(here, fork, own.writer()))
     waiting = _lacking(_waiting(transaction, number), index, parked_anywhere(db))
     if waiting:
-        first = own.append(db, waiting)
-        for seq, block in enumerate(waiting, first.seq):
-            entry = read(block).entry
+        entries = [read(block).entry for block in waiting]
+        first = own.append(
+            db,
+            [
+                block if entry.instance_id == own.instance_id else rescued(block, own.instance_id, transaction.now)
+                for block, entry in zip(waiting, entries, strict=True)
+            ],
+        )
+        for seq, entry in enumerate(entries, first.seq):
             index.add(entry.table, entry.row_id, entry.version, Place(number, seq))
         index.flush()
         intake.take_own(transaction, first.seq)  # what was cut off while it was parked is in no row yet
@@ -65,7 +72,7 @@ def finish(
 
 def _lacking(waiting: Iterable[bytes], index: EntryIndex, parked: Collection[bytes]) -> list[bytes]:
     """Those that stand in no feed; where an entry is parked it stands too."""
-    return [entry for entry in waiting if entry not in parked and not index.places(read(entry).entry.version)]
+    return [entry for entry in waiting if entry not in parked and not index.settled(read(entry).entry.version)]
 
 
 def _waiting(transaction: WriteTransaction, number: int) -> list[bytes]:

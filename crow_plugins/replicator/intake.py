@@ -15,7 +15,7 @@ import peewee
 from crow_hooks import CrowError, Entry
 from crow_plugins.replicator.applying import Applying, Outcome, Source, unpark
 from crow_plugins.replicator.entries import Place
-from crow_plugins.replicator.entry import Read, Unreadable, read_all
+from crow_plugins.replicator.entry import Block, Read, read_all
 from crow_plugins.replicator.feed_storage import DatabaseStorage, block_at
 from crow_plugins.replicator.own_feed import OwnFeed, keeping_up
 from crow_plugins.replicator.trust import Trust
@@ -52,7 +52,7 @@ class Ahead:
     fork: int
     first: int
     blocks: Sequence[bytes]
-    _found: Sequence[Read | Unreadable] | None = None
+    _found: Sequence[Block] | None = None
 
     @property
     def end(self) -> int:
@@ -63,7 +63,7 @@ class Ahead:
         """Whether there may be more after it."""
         return len(self.blocks) == BATCH_ENTRIES_MAX
 
-    def read(self) -> Sequence[Read | Unreadable]:
+    def read(self) -> Sequence[Block]:
         """What they say; read once, best while nobody waits for a transaction of ours."""
         if self._found is None:
             self._found = read_all(self.blocks)

@@ -15,7 +15,7 @@ import peewee
 
 from crow_hooks import Crow, CrowError, WrongThread
 from crow_plugins.feed import Head
-from crow_plugins.replicator import backfill, branches, healing
+from crow_plugins.replicator import backfill, branches, disputes, healing
 from crow_plugins.replicator.feed_storage import freeze, held_feed
 from crow_plugins.replicator.intake import Intake
 from crow_plugins.replicator.own_feed import OwnFeed
@@ -132,6 +132,15 @@ class Mending:
     def other_branch(self, peer_id: str) -> bool:
         self._branches = True
         return self.doubt(f"instance {peer_id} holds another branch of it")
+
+    def look_for_branches(self) -> bool:
+        """Whether it is doubted since somebody showed two branches of it to anybody, of whom we hear just now."""
+        with self._crow.read() as db:
+            is_news = disputes.is_known(db, self._own.instance_id) and self._own.suspect(db) is None
+        if is_news:
+            self._branches = True
+            return self.doubt("two branches of it were shown to another instance")
+        return False
 
     def doubt(self, reason: str) -> bool:
         """Append nothing more; whether that is new."""

@@ -12,6 +12,7 @@ from collections.abc import Collection
 import peewee
 
 from crow_hooks import Entry
+from crow_plugins.replicator import disputes
 from crow_plugins.replicator.entries import EntryIndex, Place
 from crow_plugins.replicator.entry import Read
 from crow_plugins.replicator.feed_storage import freeze
@@ -24,16 +25,19 @@ USED_TWICE = "dot_used_twice"
 MARK = "one name for two writes"
 
 
-def stands_before(one: Read, at: Place, other: Read, there: Place) -> bool:
+def stands_before(db: peewee.Database, one: Read, at: Place, other: Read, there: Place) -> bool:
     """Whether the first of two entries is the one to keep: the writer's own feed decides, and there the earlier block.
 
-    Nobody signed what others rescued of it but they themselves: of those the bytes decide.
+    Nobody signed what others rescued of it but they themselves: of those the bytes decide. So they do of what is
+    disputed of the writer's own feed, since others hold another branch of that.
     """
-    return _rank(one, at) < _rank(other, there)
+    return _rank(db, one, at) < _rank(db, other, there)
 
 
-def _rank(found: Read, place: Place) -> tuple[bool, int, bytes]:
-    return (False, place.seq, b"") if found.rescued_by is None else (True, 0, found.original)
+def _rank(db: peewee.Database, found: Read, place: Place) -> tuple[bool, int, bytes]:
+    if found.rescued_by is None and not disputes.is_disputed(db, place):
+        return False, place.seq, b""
+    return True, 0, found.original
 
 
 def give_way(transaction: WriteTransaction, index: EntryIndex, entry: Entry) -> None:
@@ -44,8 +48,10 @@ def give_way(transaction: WriteTransaction, index: EntryIndex, entry: Entry) -> 
 
 
 def alarm(db: peewee.Database, feed: int, entry: Entry, revoked: Collection[str]) -> None:
-    """Mark the feed in which the other write stands; not where its writer is revoked, and it is known who did it."""
-    if entry.instance_id not in revoked:
+    """Mark the feed in which the other write stands; not where it is known who did it: the writer is revoked, or
+    there are two branches of its feed.
+    """
+    if entry.instance_id not in revoked and not disputes.is_known(db, entry.instance_id):
         freeze(db, feed, MARK)
         log.error("one name for two writes instance=%s lamport=%d", entry.instance_id, entry.version.lamport)
 

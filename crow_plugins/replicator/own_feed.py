@@ -34,8 +34,8 @@ class OwnFeed:
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
-        self._feed_key = bytes.fromhex(keyring.identity.feed_key)
-        made = default(self._feed_key)
+        self.feed_key = bytes.fromhex(keyring.identity.feed_key)
+        made = default(self.feed_key)
         self.key, self.manifest = made.key, encode(made)
         self.instance_id = keyring.identity.instance_id
         self._appended: Feed | None = None
@@ -50,12 +50,12 @@ class OwnFeed:
         return find_feed(db, self.key) or add_feed(db, self.key, self.manifest, self.instance_id)
 
     def feed(self, db: peewee.Database) -> Feed:
-        return created(self._feed_key, DatabaseStorage(db, self.number(db)))
+        return created(self.feed_key, DatabaseStorage(db, self.number(db)))
 
     def held(self, db: peewee.Database) -> Feed | None:
         """The feed as it is here, in a database that may be read only; None before the first write."""
         number = find_feed(db, self.key)
-        return None if number is None else created(self._feed_key, DatabaseStorage(db, number))
+        return None if number is None else created(self.feed_key, DatabaseStorage(db, number))
 
     def reach(self, db: peewee.Database) -> tuple[int, int]:
         """Fork and length as they are here, without a look at the rest; nothing was ever written at 0 and 0."""
@@ -86,6 +86,10 @@ class OwnFeed:
         """Why nothing may be appended now; None if it may."""
         reason: str | None = db.execute_sql("SELECT suspect FROM own_feed WHERE id = 1").fetchone()[0]
         return reason
+
+    def may_append(self, db: peewee.Database) -> bool:
+        """Whether the keys are open and nothing is in doubt."""
+        return self.may_sign and self.suspect(db) is None
 
     def doubt(self, db: peewee.Database, reason: str) -> None:
         """Append nothing more until it is known what the peers have."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import peewee
 
 from crow_hooks import Entry, Version
+from crow_plugins.replicator import disputes
 from crow_plugins.replicator.applying import unpark
 from crow_plugins.replicator.branch_that_counts import other_branches
 from crow_plugins.replicator.entries import EntryIndex, Place
@@ -43,9 +44,10 @@ def drop(transaction: WriteTransaction, own_id: str, trust: Trust, revoked: str)
             transaction.rebuild(table, row_id, standing(db, index, table, row_id), versions)
     _drop_parked(db, trust)
     forget_alarms(db)
+    disputes.settle(db, revoked)
     for feed in all_feeds(db):
         if feed.instance_id == revoked:
-            freeze(db, feed.number, None)  # it is decided which branch counts
+            freeze(db, feed.number, None)
             _begin_again(db, trust, feed)
     return len(rows)
 

@@ -86,7 +86,7 @@ def _status(
         rejected=rejected,
         last_sync=last_sync,
         connected=connected,
-        frozen=feed is not None and feed.frozen is not None,
+        frozen=feed is not None and (feed.disputed or feed.frozen is not None),
         rate=rate if behind > 0 else None,
         seconds_left=behind / rate if behind > 0 and rate else None,
         confirmed=measured.confirmed,

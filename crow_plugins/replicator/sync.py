@@ -27,18 +27,19 @@ from crow_hooks import (
     Transaction,
     Trouble,
 )
+from crow_plugins.feed import Conflict as Branches
 from crow_plugins.feed import RemoteProtocolError
 from crow_plugins.feed.exchange import Announced, FeedEvent, Forked, Grew
 from crow_plugins.identity.keys import KeyPair
 from crow_plugins.lease import Lease
 from crow_plugins.premises import Premises
-from crow_plugins.replicator import membership, rejections
+from crow_plugins.replicator import disputes, membership, rejections
 from crow_plugins.replicator.appending import Appending
 from crow_plugins.replicator.applying import Applying
 from crow_plugins.replicator.connections import Connections
 from crow_plugins.replicator.dialling import Dialler
 from crow_plugins.replicator.failing import Failing, is_passing
-from crow_plugins.replicator.feed_storage import find_feed, freeze, held_feed
+from crow_plugins.replicator.feed_storage import HeldFeed, all_feeds, find_feed, held_feed
 from crow_plugins.replicator.history import ancestor
 from crow_plugins.replicator.inbox import Signal
 from crow_plugins.replicator.intake import Intake
@@ -76,7 +77,7 @@ class InstanceSyncManager:
         self._chain = bytes.fromhex(premises.keyring.identity.chain)
         self.own = OwnFeed(premises.keyring)
         self._trusting = Trusting(crow, registry, self.own, self._chain)
-        self._intake = Intake(self.own, Applying(self._trusting.now, premises.table_is_on))
+        self._intake = Intake(self.own, Applying(self.own.instance_id, self._trusting.now, premises.table_is_on))
         self._uptake = Uptake(crow, self.own, self._intake, self._trusting, self._tables_on)
         self._failing = Failing(premises.home.folder)
         self._mending = Mending(crow, self.own, self._intake, SealFile(premises.home.folder))
@@ -134,9 +135,12 @@ class InstanceSyncManager:
     # ---- the service ----------------------------------------------------------------------------
 
     def status(self) -> list[FeedStatus]:
-        announced = {feed.instance_id: self._connections.longest(key) for key, feed in self._trusting.feeds().items()}
         others, connected = self._registry.others(), self._connected_now()
         with self._crow.read() as db:
+            held = {feed.key: feed for feed in all_feeds(db)}
+            announced = {
+                feed.instance_id: self._longest(key, held.get(key)) for key, feed in self._trusting.feeds().items()
+            }
             return statuses(db, self.own, self._crow.instance, others, announced, connected, self._crow.now())
 
     async def sync_now(self, instance_id: str | None = None, wait_seconds: float = 0.0) -> SyncProgress:
@@ -303,11 +307,10 @@ class InstanceSyncManager:
                 self._report_shorter(peer_id, key, fork, length)
                 if key == self.own.key and self._mending.compare(peer_id, fork, length):
                     self._connections.signal(Signal.CHAIN_CHANGED)
-            case Forked(key=key) if key == self.own.key:
-                if self._mending.other_branch(peer_id):
+            case Forked(key=key, conflict=found):
+                self._freeze(key, found)
+                if key == self.own.key and self._mending.other_branch(peer_id):
                     self._connections.signal(Signal.CHAIN_CHANGED)
-            case Forked(key=key):
-                self._freeze(key)
             case _:
                 pass
 
@@ -322,12 +325,16 @@ class InstanceSyncManager:
                 *(peer_id, length, held.length),
             )
 
-    def _freeze(self, key: bytes) -> None:
+    def _freeze(self, key: bytes, found: Branches) -> None:
+        """Keep what shows two branches of a feed, and rescue what is held of one of them."""
+        instance_id = self._trusting.feeds()[key].instance_id
+        if instance_id in self._trusting.now().revoked:
+            return
         with self._crow.transaction() as transaction:
-            number = find_feed(transaction.db, key)
-            if number is not None:
-                freeze(transaction.db, number, "two branches of it are known")
-        log.error("two branches of a feed are known instance=%s", self._trusting.feeds()[key].instance_id)
+            is_news = disputes.learn(transaction.db, disputes.heads_of(instance_id, found), found)
+        if is_news:
+            log.error("two branches of a feed are known instance=%s", instance_id)
+            self._connections.on_loop(self._came.set)
 
     def _reject(self, link: Link, error: RemoteProtocolError) -> None:
         """Note what a peer sent that cannot be; after a few of them every connection to it ends."""
@@ -403,7 +410,10 @@ class InstanceSyncManager:
     def _apply(self) -> None:
         for instance_id in self._trusting.drop_what_counts_no_more():
             self._connections.on_loop(lambda peer_id=instance_id: self._end(peer_id))  # type: ignore[misc]
-        self._uptake.take_all()
+        if self._uptake.take_all():
+            self._stirred = True  # what is parked is to be tried again
+        if self._mending.look_for_branches():
+            self._connections.signal(Signal.CHAIN_CHANGED)
         if self.is_caught_up():
             self._premises.sweep_conflicts()
         self._failing.over(APPLYING)
@@ -480,10 +490,16 @@ class InstanceSyncManager:
             for key, feed in self._trusting.feeds().items():
                 if key != self.own.key and instance_id in (None, feed.instance_id):
                     number = find_feed(db, key)
-                    signed = 0 if number is None else held_feed(db, number).length
-                    longest = max(signed, self._connections.longest(key))
+                    held = None if number is None else held_feed(db, number)
+                    longest = self._longest(key, held)
                     remaining += max(0, feed.wanted(longest) - self._intake.cursor(db, feed.instance_id).length)
         return remaining
+
+    def _longest(self, key: bytes, held: HeldFeed | None) -> int:
+        """As long as a feed is anywhere; of one with two branches, what others have of theirs never comes."""
+        if held is not None and held.disputed:
+            return held.length
+        return max(0 if held is None else held.length, self._connections.longest(key))
 
     def _missing(self, instance_id: str | None) -> list[str]:
         """Who is not connected of all who can be, or of the one that is asked for: by name."""

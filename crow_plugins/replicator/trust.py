@@ -5,7 +5,7 @@ A value, made of what the registry knows at one moment. The same knowledge gives
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from crow_hooks import Entry
@@ -15,9 +15,11 @@ from crow_plugins.replicator.entry import Read
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Ids of the instances whose certificates are here, our own among them, and the revocation that counts of each."""
+    """The instances whose certificates are here, our own among them: the public key of each one's feed by its id, and
+    the revocation that counts of each.
+    """
 
-    known: Collection[str]
+    known: Mapping[str, bytes]
     revoked: Mapping[str, Revocation] = field(default_factory=dict)
 
     def knows(self, instance_id: str) -> bool:

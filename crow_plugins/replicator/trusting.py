@@ -42,7 +42,7 @@ class Trusting:
         """Made again only when the registry has changed."""
         others = self._registry.others()
         if self._known is None or self._known[0] is not others:
-            known = {self._own.instance_id, *(other.instance.id for other in others)}
+            known = {self._own.instance_id: self._own.feed_key, **{each.instance.id: each.feed_key for each in others}}
             self._known = others, Trust(known, revocation.effective(revocation.merge(self._statements())))
         return self._known[1]
 

@@ -14,9 +14,10 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 import peewee
 
 from crow_hooks import Crow, Entry
+from crow_plugins.replicator import disputes
 from crow_plugins.replicator.applying import Outcome, Source
 from crow_plugins.replicator.branch_that_counts import is_whole
-from crow_plugins.replicator.branches import rescue
+from crow_plugins.replicator.branches import is_disputed_and_waits, rescue, rescue_disputed
 from crow_plugins.replicator.entries import Place
 from crow_plugins.replicator.feed_storage import DatabaseStorage, find_feed
 from crow_plugins.replicator.intake import BEFORE_ALL, Ahead, Intake
@@ -44,15 +45,20 @@ class Uptake:
         self._rules: Callable[[Entry], None] | None = None  # the first transaction tells them
         self._tried = float("-inf")
         self._helpful: object = None  # when they were tried last
+        self._disputed: tuple[Place, ...] = ()
 
-    def take_all(self) -> None:
-        """Until nothing is left that can be applied."""
+    def take_all(self) -> bool:
+        """Until nothing is left that can be applied; whether other feeds are disputed than before."""
         with ThreadPoolExecutor(1, "reading-ahead") as reading:  # it has no thread before there is a second batch
             try:
                 while self._take_some_of_each(reading):
                     pass
             finally:
                 self._coming.clear()
+        before = self._disputed
+        with self._crow.read() as db:
+            self._disputed = disputes.all_disputed(db)
+        return self._disputed != before
 
     def _take_some_of_each(self, reading: Executor) -> bool:
         """Whether there may be more."""
@@ -60,10 +66,10 @@ class Uptake:
         return sum(self._take_some(key, feed, reading) for key, feed in feeds if key != self._own.key) > 0
 
     def retry_parked(self) -> None:
-        """Try all parked entries again: at once when a plugin was switched on or somebody is trusted, else now and
-        then, since time passes.
+        """Try all parked entries again: at once when a plugin was switched on, somebody is trusted, or more or less of
+        a feed is disputed, else now and then, since time passes.
         """
-        helpful = self._tables_on(), self._trusting.now()
+        helpful = self._tables_on(), self._trusting.now(), self._disputed
         if time.monotonic() - self._tried < PARKED_SECONDS and helpful == self._helpful:
             return
         self._tried, self._helpful = time.monotonic(), helpful
@@ -128,9 +134,11 @@ class Uptake:
     ) -> bool:
         self._rules = transaction.rules
         outcome = self._intake.take(transaction, source, careful=careful, ahead=ahead)
+        waits = is_disputed_and_waits(transaction.db, self._intake, source)
         rescued = rescue(transaction, self._own, self._intake, source)
+        rescue_disputed(transaction, self._own, self._intake, source)
         transaction.after_commit(lambda: self._tell(source, outcome))
-        return bool(rescued or outcome.applied or outcome.parked or outcome.uncounted)
+        return bool(waits or rescued or outcome.applied or outcome.parked or outcome.uncounted)
 
     def _tell(self, source: Source, outcome: Outcome) -> None:
         by_reason: dict[str, list[int]] = {}
@@ -148,8 +156,8 @@ class Uptake:
         storage = DatabaseStorage(db, number)
         waiting = db.execute_sql("SELECT 1 FROM orphans WHERE feed = ? LIMIT 1", (number,)).fetchone()
         end = self._trusting.now().revoked.get(feed.instance_id)
-        can_rescue = waiting is not None and is_whole(db, number, end) and self._may_append(db)
-        return not can_rescue and self._intake.cursor(db, feed.instance_id).length >= storage.contiguous()
-
-    def _may_append(self, db: peewee.Database) -> bool:
-        return self._own.may_sign and self._own.suspect(db) is None
+        can_rescue = waiting is not None and is_whole(db, number, end)
+        can_rescue = can_rescue or is_disputed_and_waits(db, self._intake, Source(number, feed.instance_id))
+        if can_rescue and self._own.may_append(db):
+            return False
+        return self._intake.cursor(db, feed.instance_id).length >= storage.contiguous()

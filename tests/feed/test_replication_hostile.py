@@ -294,12 +294,14 @@ def test_evidence_that_nobody_asked_for_is_taken() -> None:
     assert any(isinstance(event, Forked) for event in stranger.victim.events)
 
 
-def test_a_feed_with_two_branches_shows_its_head_and_gives_no_blocks() -> None:
+def test_a_feed_with_two_branches_shows_its_head_and_gives_no_blocks_but_those_of_both() -> None:
     other = feed_of(1, *numbered(19), b"another")
     stranger = Stranger(copied(FEED))
     stranger.says(Data(0, other.prove(from_nothing(other))))
-    heard = stranger.says(Request(1, 0, block(3)), Request(0, 0, proof_of(20)))
-    assert encoded(heard) == encoded([NoData(1, NOT_AVAILABLE), Data(0, FEED.prove(proof_of(20)))])
+    heard = stranger.says(Request(1, 0, block(16)), Request(0, 0, proof_of(20)), Request(2, 0, block(15)))
+    assert encoded(heard) == encoded(
+        [NoData(1, NOT_AVAILABLE), Data(0, FEED.prove(proof_of(20))), Data(2, FEED.prove(block(15)))]
+    )
 
 
 def test_a_request_that_is_taken_back_gets_no_answer() -> None:

@@ -172,6 +172,34 @@ def test_two_branches_are_an_event_on_both_sides_with_both_signed_heads_as_evide
         assert conflict(known, local, remote) == found.conflict
 
 
+@pytest.mark.parametrize("here", [[], list(range(5)), [0, 3, 9]], ids=["nothing", "a beginning", "some"])
+def test_of_two_branches_what_is_in_both_still_comes_and_nothing_else(here: list[int]) -> None:
+    whole = feed_of(1, *numbered(16), *numbered(8, b"one"))
+    lacking = copied(feed_of(1, *numbered(16), *numbered(9, b"other")), here)
+    link = Link()
+    link.alice.has(whole)
+    link.bob.has(lacking)
+    link.run()
+    for side in (link.alice, link.bob):
+        assert [event.conflict.common for event in side.events if isinstance(event, Forked)][:1] == [16]
+    assert held(lacking) == list(range(16))
+    assert held(whole) == list(range(24))
+    assert not link.bob.session.is_behind
+
+
+def test_branches_are_told_apart_by_what_is_there_of_a_head_whose_blocks_are_not() -> None:
+    whole, lacking = feed_of(1, *numbered(15), b"one", b"two"), feed_of(1, *numbered(15), *numbered(3, b"other"))
+    lacking = copied(lacking, list(range(15)))
+    assert lacking.comparable(17) == 16
+    assert whole.comparable(17) == 17
+    link = Link()
+    link.alice.has(whole)
+    link.bob.has(lacking)
+    link.run()
+    for side in (link.alice, link.bob):
+        assert any(isinstance(event, Forked) for event in side.events)
+
+
 def test_a_frozen_feed_does_not_hold_up_the_others() -> None:
     link, other = Link(), feed_of(2, *numbered(30))
     link.alice.has(feed_of(1, b"a"), other)

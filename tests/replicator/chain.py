@@ -12,7 +12,16 @@ from typing import Any
 import peewee
 
 from crow_hooks import Change
-from crow_plugins.feed import Feed, Proof, ProofRequest, RemoteProtocolError, Reorganisation, UpgradeRequest, flat_tree
+from crow_plugins.feed import (
+    Conflict,
+    Feed,
+    Proof,
+    ProofRequest,
+    RemoteProtocolError,
+    Reorganisation,
+    UpgradeRequest,
+    flat_tree,
+)
 from crow_plugins.feed.conflict import from_nothing
 from crow_plugins.feed.errors import NotHeld
 from crow_plugins.feed.hashing import EMPTY_TREE_HASH
@@ -20,7 +29,7 @@ from crow_plugins.feed.head import Prefix
 from crow_plugins.feed.proof import BlockProof
 from crow_plugins.identity.revocation import Branch, Revocation
 from crow_plugins.keyring import Keyring
-from crow_plugins.replicator import branches, healing, revoking, schema
+from crow_plugins.replicator import branches, disputes, healing, revoking, schema
 from crow_plugins.replicator.appending import Appending
 from crow_plugins.replicator.applying import Applying, Outcome, Source
 from crow_plugins.replicator.branch_that_counts import other_branches
@@ -32,6 +41,7 @@ from crow_plugins.store import WriteTransaction
 from tests.store.world import ROW, SCRIPT, THINGS, Listener, World, open_store
 
 SEED = bytes(range(32))
+RESCUES_MAX = 5  # batches
 INSTANCES = "CREATE TABLE crow_instances (id TEXT PRIMARY KEY)"
 
 
@@ -42,7 +52,7 @@ class Machine(World):
     own: OwnFeed
     appending: Appending
     intake: Intake
-    known: set[str]
+    known: dict[str, bytes]
     revoked: dict[str, Revocation]
     on: set[str]
     trust: Trust
@@ -133,7 +143,25 @@ class Machine(World):
             number = find_feed(transaction.db, feed_of.own.key)
             if number is None:
                 return 0
-            return branches.rescue(transaction, self.own, self.intake, Source(number, feed_of.id))
+            source = Source(number, feed_of.id)
+            count = branches.rescue(transaction, self.own, self.intake, source)
+            for _ in range(RESCUES_MAX):
+                count += branches.rescue_disputed(transaction, self.own, self.intake, source)
+            return count
+
+    def learn(self, author: Machine, found: Conflict) -> None:
+        """What shows two branches of a feed; of a revoked instance's it is decided which one counts."""
+        if author.id not in self.revoked:
+            with self.store.transaction() as transaction:
+                disputes.learn(transaction.db, disputes.heads_of(author.id, found), found)
+
+    def look_for_branches(self) -> bool:
+        """Doubt our own feed if two branches of it are known."""
+        with self.store.read() as db:
+            is_news = disputes.is_known(db, self.id) and self.own.suspect(db) is None
+        if is_news:
+            self.doubt()
+        return is_news
 
     def hear(self, *revocations: Revocation) -> None:
         """Hear of revocations, and drop what counts no more."""
@@ -195,7 +223,7 @@ def reopen(home: Path, keyring: Keyring, **options: object) -> Machine:
     told: list[tuple[Change, int]] = []
     appending = Appending(own, lambda change, seq: told.append((change, seq)), lambda: None)
     listener.on_write = appending.stage
-    known = {own.instance_id}
+    known = {own.instance_id: own.feed_key}
     revoked: dict[str, Revocation] = {}
     trust, on = Trust(known, revoked), {"things"}
     scripts = {
@@ -206,7 +234,7 @@ def reopen(home: Path, keyring: Keyring, **options: object) -> Machine:
     }
     given: dict[str, Any] = {"scripts": scripts, "synced": [THINGS], **options}
     world = open_store(home / "crow.db", listener, instance_id=own.instance_id, **given)
-    intake = Intake(own, Applying(lambda: trust, lambda table: table in on))
+    intake = Intake(own, Applying(own.instance_id, lambda: trust, lambda table: table in on))
     return Machine(
         store=world.store,
         listener=listener,
@@ -227,7 +255,7 @@ def introduce(*machines: Machine) -> None:
     for one in machines:
         with one.store.transaction() as transaction:
             for other in machines:
-                one.known.add(other.id)
+                one.known[other.id] = other.own.feed_key
                 transaction.db.execute_sql("INSERT OR IGNORE INTO crow_instances VALUES (?)", (other.id,))
 
 
@@ -247,8 +275,16 @@ def carry(
         ours = _feed(transaction.db, author, prefix) or _new(transaction, author, prefix)
         if not _is_wanted(theirs, ours):
             return None
+        found = _two_branches(theirs, ours)
+    if found is not None:
+        for each in (source, target):
+            each.learn(author, found)
+    with target.store.transaction() as transaction, source.store.read() as db:
+        theirs = _feed(db, author)
+        ours = _feed(transaction.db, author, prefix) or _new(transaction, author, prefix)
+        assert theirs is not None
         before = ours.storage.held().contiguous
-        kept = _copy(transaction, target, author, theirs, ours, blocks_max)
+        kept = _copy(transaction, target, author, theirs, ours, blocks_max, None if found is None else found.common)
         if author is target:
             return target.intake.take_own(transaction, min(before, kept))
     outcome = None
@@ -338,6 +374,16 @@ def _new(transaction: WriteTransaction, author: Machine, prefix: Prefix | None) 
     return Feed(author.own.key, DatabaseStorage(transaction.db, number), prefix=prefix)
 
 
+def _two_branches(theirs: Feed, ours: Feed) -> Conflict | None:
+    """What two peers find out before they exchange anything of a feed."""
+    length = theirs.comparable(ours.comparable(min(theirs.head.length, ours.head.length)))
+    if ours.prefix is not None or theirs.head.fork != ours.head.fork or not length:
+        return None
+    with contextlib.suppress(NotHeld):
+        return ours.conflict(theirs.prove(from_nothing(length)))
+    return None
+
+
 def _is_wanted(theirs: Feed, ours: Feed) -> bool:
     """Not an earlier fork; of a revoked feed the branch that counts, or what may be the beginning of it."""
     if ours.prefix is None:
@@ -348,13 +394,21 @@ def _is_wanted(theirs: Feed, ours: Feed) -> bool:
 
 
 def _copy(
-    transaction: WriteTransaction, target: Machine, author: Machine, theirs: Feed, ours: Feed, blocks_max: int
+    transaction: WriteTransaction,
+    target: Machine,
+    author: Machine,
+    theirs: Feed,
+    ours: Feed,
+    blocks_max: int,
+    both: int | None,
 ) -> int:
-    """Returns how much of what was here before is here still."""
+    """Returns how much of what was here before is here still. `both`: only so many blocks are the same there."""
     have, there, prefix = ours.head, theirs.head, ours.prefix
     kept, end = have.length, there.length
     search: Reorganisation | None = None
-    if prefix is not None and there.length >= prefix.length:
+    if both is not None:
+        end = both
+    elif prefix is not None and there.length >= prefix.length:
         end = prefix.length
         if not ours.begins_right:
             search = ours.take_prefix(theirs.prove(from_nothing(prefix.length)))

@@ -140,7 +140,7 @@ class Campaign:
 
     def _opened(self) -> tuple[Machine, Machine]:
         grackle, swan = (reopen(folder, keyring) for folder, keyring in self.homes)
-        swan.known.add(grackle.id)
+        swan.known[grackle.id] = grackle.own.feed_key
         for one in (grackle, swan):
             writer = one.store._connections.writer
             with writer.connection_context():

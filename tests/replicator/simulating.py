@@ -80,6 +80,7 @@ class Simulation:
         self.happened: Counter[str] = Counter()
         self.revocation: Revocation | None = None
         self.thief: Home | None = None
+        self.gone: Home | None = None  # nobody ever meets it again
         self.wrong: list[str] = []
         for home in self.homes[:BORN]:
             self.open(home)
@@ -140,7 +141,7 @@ class Simulation:
         return home.machine
 
     def born(self) -> list[Home]:
-        return [home for home in self.homes if home.machine is not None]
+        return [home for home in self.homes if home.machine is not None and home is not self.gone]
 
     def machines(self) -> list[Machine]:
         return [home.machine for home in self.homes if home.machine is not None]
@@ -151,7 +152,7 @@ class Simulation:
     def trust(self) -> Trust:
         """What everybody knows once all have heard."""
         revoked = {self.revocation.instance_id: self.revocation} if self.revocation else {}
-        return Trust({one.id for one in self.machines()}, revoked)
+        return Trust({one.id: one.own.feed_key for one in self.machines()}, revoked)
 
     def is_proven(self, author: Machine, holder: Machine) -> bool:
         """Whether somebody who may be asked holds all that counts of a feed: of a revoked one, the named branch."""
@@ -172,6 +173,15 @@ class Simulation:
         """Whether none of those who are trusted holds it, one left aside."""
         others = [_on(other) for other in self.honest() if other is not but]
         return self.thief is not None and not any(self.is_proven(_on(self.thief), other) for other in others)
+
+    def last_head_is_lost(self) -> bool:
+        """Whether a head got around of the one that is gone, and nobody has its blocks.
+
+        What others hold of another branch may then not be told apart from what comes before that head.
+        """
+        sql = "SELECT 1 FROM feeds WHERE instance_id = ? AND contiguous < length "
+        sql += "AND number NOT IN (SELECT feed FROM disputes)"
+        return self.gone is not None and any(_on(home).rows(sql, _on(self.gone).id) for home in self.honest())
 
     def heard(self, home: Home) -> bool:
         return (self.folder / home.name / "heard").exists()
@@ -292,6 +302,7 @@ class Simulation:
         if one.is_outdone_by(_on(peer)) and not is_suspect(one):
             one.doubt()
             self.happened["doubted because of a peer"] += 1
+        self.happened["heard of its own branches"] += one.look_for_branches()
 
     def send(self, home: Home) -> None:
         other = self.pair(home)
@@ -359,7 +370,7 @@ class Simulation:
         home.backups.append(to)
         self.open(home)
 
-    def restore(self, home: Home) -> None:
+    def restore(self, home: Home, *, is_seen: bool | None = None) -> None:
         """Put back some backup. Half of the time the seal tells of it; always the machine's clocks do."""
         if not home.backups or home is self.thief or self.is_last_to_hold_what_counts(home):
             return
@@ -371,7 +382,7 @@ class Simulation:
         home.boots += 1
         one = self.open(home)
         self.happened["restored"] += 1
-        if self.random.random() < 0.5:
+        if self.random.random() < 0.5 if is_seen is None else is_seen:
             one.doubt()
 
     def heal(self, home: Home) -> None:
@@ -458,6 +469,35 @@ class Simulation:
             self.say(_on(thief), "things", self.random.choice(ROWS))
         self.give_all(thief, other)
         self._revoke(home, thief)
+
+    def leave_two_branches(self, *, same_names: bool = False) -> None:
+        """A machine leaves two branches of its feed with two others, and is never met again.
+
+        `same_names`: it gives the names of the one to the writes of the other.
+        """
+        lost, home, other = self.random.sample(self.homes[:BORN], 3)
+        if self.revocation is not None:
+            return
+        _on(lost).on.add("things")
+        if is_suspect(_on(lost)):
+            _on(lost).heal()
+        for _ in range(self.random.randint(0, 9)):
+            self.say(_on(lost), "things", self.random.choice(ROWS))
+        self.back_up(lost)
+        epoch = _on(lost).rows("SELECT epoch, lamport FROM clock")
+        self.give_all(lost, home, self.random.choice((2, 1 << 20)))
+        for _ in range(self.random.randint(1, 6)):
+            self.say(_on(lost), "things", self.random.choice(ROWS))
+        self.give_all(lost, home, self.random.choice((2, 1 << 20)))
+        lost.backups = lost.backups[-1:]
+        self.restore(lost, is_seen=False)
+        if same_names:
+            with _on(lost).store.transaction() as transaction:
+                transaction.db.execute_sql("UPDATE clock SET epoch = ?, lamport = ?", epoch[0])
+        for _ in range(self.random.randint(1, 9)):
+            self.say(_on(lost), "things", self.random.choice(ROWS))
+        self.give_all(lost, other)
+        self.gone = lost
 
     def _revoke(self, home: Home, stolen: Home) -> None:
         self.thief, thief = stolen, _on(stolen)

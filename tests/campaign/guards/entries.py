@@ -75,13 +75,16 @@ REPLICATOR_NAMING = [
     *guards(
         "crow_plugins.replicator.naming",
         "tests/replicator/test_hostile_entries.py::test_a_name_that_swan_gave_is_not_taken_and_the_feed_that_tries_is_frozen",
-        ("a feed with one name for two writes is marked", never("entry.instance_id not in revoked")),
+        (
+            "a feed with one name for two writes is marked",
+            never("entry.instance_id not in revoked and not disputes.is_known(db, entry.instance_id)"),
+        ),
     ),
     *guards(
         "crow_plugins.replicator.naming",
         "tests/replicator/test_one_name_twice.py::test_what_the_writers_own_feed_says_stands_and_of_what_others_rescued_always_the_same",
-        ("the writer's own feed decides", ("if found.rescued_by is None else", "if False else")),
-        ("else the bytes decide", ("else (True, 0, found.original)", "else (True, 0, b'')")),
+        ("the writer's own feed decides", never("found.rescued_by is None and not disputes.is_disputed(db, place)")),
+        ("else the bytes decide", ("return True, 0, found.original", "return True, 0, b''")),
         (
             "what gives way is in no row",
             ("        transaction.rebuild(entry.table, entry.row_id, entries, [entry.version])\n", "        pass\n"),
@@ -523,10 +526,117 @@ STORE_ARRIVING = [
     ),
 ]
 
+REPLICATOR_DISPUTES = [
+    *guards(
+        "crow_plugins.replicator.applying",
+        "tests/replicator/test_disputes.py::test_what_does_not_show_two_branches_changes_nothing",
+        ("who shows two branches does so in its own feed", never("heads.shown_by != batch.source.instance_id")),
+        ("whose branches are shown is somebody known", never("not batch.trust.knows(heads.instance_id)")),
+        (
+            "what shows two branches proves it",
+            (
+                "            found = disputes.check(heads, batch.trust.known[heads.instance_id])\n",
+                "            found = disputes.Conflict(0, 0, disputes._proof(heads.one), disputes._proof(heads.other))\n",
+            ),
+        ),
+    ),
+    *guards(
+        "crow_plugins.replicator.applying",
+        "tests/replicator/test_disputes.py::test_a_writer_that_is_revoked_has_nothing_of_it_rescued_that_does_not_count",
+        ("a revocation has decided which branch counts", never("heads.instance_id in batch.trust.revoked")),
+    ),
+    *guards(
+        "crow_plugins.replicator.revoking",
+        "tests/replicator/test_disputes.py::test_a_writer_that_is_revoked_has_nothing_of_it_rescued_that_does_not_count",
+        ("and ends the dispute", ("    disputes.settle(db, revoked)\n", "")),
+    ),
+    *guards(
+        "crow_plugins.replicator.disputes",
+        "tests/replicator/test_disputes.py::test_what_does_not_show_two_branches_changes_nothing",
+        ("two heads of which one extends the other show nothing", never("found is None")),
+    ),
+    *guards(
+        "crow_plugins.replicator.disputes",
+        "tests/replicator/test_disputes.py::test_a_shorter_beginning_that_is_shown_later_counts_and_the_rest_is_rescued_then",
+        ("the shortest common beginning counts", ("row[0] <= found.common:", "True:")),
+        ("a longer one says nothing new", ("row is not None and row[0] <= found.common:", "False:")),
+        ("what is disputed later is rescued, too", ("rescued = min(rescued, excluded.common)", "rescued = rescued")),
+    ),
+    *guards(
+        "crow_plugins.replicator.naming",
+        "tests/replicator/test_disputes.py::test_of_the_writes_that_have_one_name_all_show_the_same_in_whatever_order_they_hear",
+        ("a disputed place decides nothing", (" and not disputes.is_disputed(db, place):", ":")),
+    ),
+    *guards(
+        "crow_plugins.replicator.branches",
+        "tests/replicator/test_disputes.py::test_what_gave_way_is_there_when_who_rescued_the_other_write_of_its_name_is_revoked",
+        (
+            "of two writes of one name both are rescued",
+            (
+                "{read(block_at(db, place.feed, place.seq)).original for place in places} | parked",
+                "{found.original for place in places} | parked",
+            ),
+        ),
+    ),
+    *guards(
+        "crow_plugins.replicator.branches",
+        "tests/replicator/test_disputes.py::test_all_end_with_both_branches_and_what_is_shown_to_be_in_both_is_not_rescued",
+        ("both heads are shown before anything is rescued", ("[] if dispute.told else", "[] if True else")),
+    ),
+    *guards(
+        "crow_plugins.replicator.branches",
+        "tests/replicator/test_disputes.py::test_who_is_killed_while_it_rescues_loses_nothing_and_rescues_nothing_twice",
+        (
+            "where rescuing goes on is kept",
+            ("    disputes.rescued_up_to(db, dispute, max(end, dispute.rescued))\n", "    pass\n"),
+        ),
+    ),
+    *guards(
+        "crow_plugins.replicator.branches",
+        "tests/replicator/test_disputes.py::test_nothing_is_rescued_while_our_own_feed_is_in_doubt",
+        (
+            "nothing is rescued while our own feed is in doubt",
+            never("not own.may_append(db) or not is_disputed_and_waits(db, intake, source)"),
+        ),
+    ),
+    *guards(
+        "crow_plugins.replicator.branches",
+        "tests/replicator/test_disputes.py::test_what_waits_for_a_plugin_or_a_newer_release_is_rescued_all_the_same",
+        (
+            "what only a newer release can read is kept for it",
+            ("            _keep_unread(db, source.feed, block, transaction.now)\n", "            pass\n"),
+        ),
+    ),
+    *guards(
+        "crow_plugins.replicator.branches",
+        "tests/replicator/test_disputes.py::test_what_was_told_in_a_part_of_our_own_feed_that_is_gone_is_told_again",
+        ("what is cut of our own feed is told again", never("source.instance_id == own.instance_id")),
+    ),
+    *guards(
+        "crow_plugins.replicator.healing",
+        "tests/replicator/test_disputes.py::test_what_was_told_in_a_part_of_our_own_feed_that_is_gone_is_told_again",
+        (
+            "what was rescued is rescued again",
+            ("block if entry.instance_id == own.instance_id else", "block if True else"),
+        ),
+    ),
+    *guards(
+        "crow_plugins.replicator.healing",
+        "tests/replicator/test_disputes.py::test_a_higher_fork_ends_it_and_nothing_is_there_twice",
+        ("two branches end under a higher fork", (" or disputes.is_known(db, own.instance_id):", ":")),
+    ),
+    *guards(
+        "crow_plugins.feed.answering",
+        "tests/feed/test_replication_hostile.py::test_a_feed_with_two_branches_shows_its_head_and_gives_no_blocks_but_those_of_both",
+        ("of two branches only what is in both is given", ("wanted.block.index < end", "True")),
+    ),
+]
+
 MUTANTS = [
     *REPLICATOR_APPLYING,
     *REPLICATOR_NAMING,
     *REPLICATOR_BRANCHES,
+    *REPLICATOR_DISPUTES,
     *REPLICATOR_ENTRY,
     *STORE_SYNCED,
     *STORE_DOOR,
