@@ -5,6 +5,7 @@ Seeds are fixed and printed by the tests themselves. What came of it stands in `
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -48,8 +49,16 @@ def run(part: str, scale: int) -> dict[str, object]:
     }
 
 
-def main(arguments: Sequence[str]) -> int:
-    scale, parts = int(arguments[0]) if arguments else 10, arguments[1:] or list(COUNTS)
+def main(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.campaign", description="The proofs with larger counts.")
+    parser.add_argument(
+        "scale", nargs="?", type=_scale, default=10, help="times the counts of make test; 10 if not said"
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(COUNTS)}; all if none is named")
+    asked = parser.parse_args(words)
+    if unknown := set(asked.parts) - set(COUNTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(COUNTS)}")
+    scale, parts = asked.scale, asked.parts or list(COUNTS)
     found: list[dict[str, object]] = []
     for part in parts:
         found.append(run(part, scale))
@@ -58,6 +67,12 @@ def main(arguments: Sequence[str]) -> int:
         Path("campaign.txt").write_text("\n".join(text) + "\n")
         print(text[-1], flush=True)
     return 0 if all(each["ok"] for each in found) else 1
+
+
+def _scale(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word} is no number of times; give 1 or more")
+    return int(word)
 
 
 if __name__ == "__main__":
