@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from crow_hooks import Invalid, Resolution
 from tests.gateway_process import crow
 from tests.nest.world import fill, make_instance
 
@@ -40,6 +43,27 @@ def test_what_a_person_asks_of_one_machine_or_one_conflict_is_answered_by_name(t
     assert "did you mean wren" in crow(instance.home, "sync", "now", "wrenn").stderr
     conflict = json.loads(crow(instance.home, "sync", "conflicts", "--json").stdout)["items"][0]["id"]
     assert "here: " in crow(instance.home, "sync", "show", conflict).stdout
+
+
+@pytest.mark.parametrize(
+    ("merged", "said"),
+    [
+        ({"importance": 99}, "importance is a whole number from 1 to 10"),
+        ({"content": "  "}, "content must not be empty"),
+        ({"colour": "red"}, "memories has no colour; a row has content, category"),
+    ],
+)
+def test_what_a_merge_may_not_say_is_told_in_the_words_of_the_field(
+    tmp_path: Path, merged: dict[str, object], said: str
+) -> None:
+    instance = make_instance(tmp_path, "grackle")
+    with instance.host:
+        fill(instance.host, conflicts=1)
+        [conflict] = [each for each in instance.conflicts() if each.table == "memories"]
+        with pytest.raises(Invalid, match=said):
+            instance.settle(conflict.id, Resolution("merge", merged))
+        instance.settle(conflict.id, Resolution("merge", {"importance": 10}))
+        assert [each for each in instance.conflicts() if each.table == "memories"] == []
 
 
 def test_a_machine_that_is_alone_is_well_and_is_told_how_to_go_on(home: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Generic, Protocol, TypeVar
 
@@ -65,7 +65,7 @@ class Kind(Generic[Record]):
     def synced(self) -> SyncedTable:
         """What travels of it."""
         columns = (
-            *(field.column for field in self.fields),
+            *(replace(field.column, clean=field.clean) for field in self.fields),
             Column("origin_instance", bytes_max=64),
             Column("created_at", "integer"),
             Column("updated_at", "integer", bookkeeping=True),

@@ -6,11 +6,11 @@ Only the open set is the same on every instance; how and when one was closed is 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import peewee
 
-from crow_hooks import Conflict, Data, Invalid, Resolution, Version
+from crow_hooks import Column, Conflict, Data, Invalid, Resolution, Version
 from crow_plugins.causality import Dot, OpenConflict, RowState, conflict_id, instance_of, open_conflicts
 from crow_plugins.store import versions
 from crow_plugins.store.synced import Shape
@@ -88,7 +88,7 @@ def rows_in_conflict(db: peewee.Database) -> list[tuple[str, str]]:
     return [(str(table), str(row_id)) for table, row_id in rows]
 
 
-def outcome(conflict: Conflict, resolution: Resolution) -> tuple[bool, Data]:
+def outcome(conflict: Conflict, resolution: Resolution, columns: Mapping[str, Column]) -> tuple[bool, Data]:
     """Whether the row is deleted by a resolution, and the image that it has then. Raises `Invalid`."""
     if resolution.kind == "local":
         return conflict.local_deleted, conflict.local
@@ -96,10 +96,17 @@ def outcome(conflict: Conflict, resolution: Resolution) -> tuple[bool, Data]:
         return conflict.remote_deleted, conflict.remote
     if not resolution.data:
         raise Invalid("a merge names the fields that change; give at least one, or settle with local or remote")
-    unknown = sorted(resolution.data.keys() - conflict.local.keys())
+    unknown = sorted(resolution.data.keys() - columns.keys())
     if unknown:
-        raise Invalid(f"{conflict.table} has no {', '.join(unknown)}; a row has {', '.join(conflict.local)}")
-    return False, {**conflict.local, **resolution.data}
+        raise Invalid(f"{conflict.table} has no {', '.join(unknown)}; a row has {', '.join(columns)}")
+    said = {name: _said(conflict, columns[name], value) for name, value in resolution.data.items()}
+    return False, {**conflict.local, **said}
+
+
+def _said(conflict: Conflict, column: Column, value: object) -> object:
+    """A value of a merge as it is stored: one that neither side has is held to what the owner of the table says."""
+    sides = (conflict.local.get(column.name), conflict.remote.get(column.name))
+    return value if column.clean is None or value in sides else column.clean(value)
 
 
 def _insert(db: peewee.Database, conflict: Conflict, now: int) -> None:

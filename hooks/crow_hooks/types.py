@@ -128,6 +128,9 @@ class Column:
     A bookkeeping column travels but does not make two versions differ: `updated_at`
     must not turn equal edits into a conflict, nor a write that changes nothing into one
     that does.
+
+    `clean` takes what a person says of it in settling a conflict to what is stored, or raises
+    `Invalid`. What arrives, and what one of the two sides has, is held to the rest alone.
     """
 
     name: str
@@ -135,6 +138,7 @@ class Column:
     bytes_max: int = 64 * 1024
     nullable: bool = False
     bookkeeping: bool = False
+    clean: Callable[[object], object] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
