@@ -16,6 +16,7 @@ from crow_plugins.host import Host
 from crow_plugins.memories.memories import Memories
 from crow_plugins.store.backup import BackupExists, BackupUnusable, DatabaseInUse, back_up, restore, verify
 from tests.gateway_process import crow, running_gateway
+from tests.replicator.full_disk import small_disk
 
 
 def contents(home: Path) -> list[str]:
@@ -110,6 +111,16 @@ def test_a_file_that_exists_is_left_alone(host: Host, home: Path, tmp_path: Path
         back_up(home / "crow.db", tmp_path / "mine")
     assert (tmp_path / "mine").read_text() == "precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == [home.name, "mine"]
+
+
+def test_a_backup_that_finds_no_room_is_not_there_at_all(home: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    with small_disk("full-backup") as disk, Host(home):
+        disk.full = there
+        with pytest.raises(OSError, match="No space left"):
+            back_up(home / "crow.db", there / "one.db")
+    assert list(there.iterdir()) == []
 
 
 def test_what_is_no_backup_is_refused_and_nothing_changes(home: Path, tmp_path: Path) -> None:

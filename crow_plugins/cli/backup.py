@@ -34,7 +34,9 @@ def backup(file: Path, /, *, terminal: ATerminal) -> None:
         pass
     from rich.progress import Progress
 
-    with Progress(console=terminal.err, transient=True, disable=terminal.json) as progress:
+    with Progress(
+        console=terminal.err, transient=True, disable=terminal.json or not terminal.err.is_terminal
+    ) as progress:
         task = progress.add_task("Copying", total=None)
         try:
             size = backups.back_up(

@@ -293,7 +293,7 @@ def _progress(terminal: Terminal, source: BinaryIO | None) -> Iterator[Callable[
         TimeRemainingColumn(),
     )
     size = os.fstat(source.fileno()).st_size if source is not None and source.seekable() else None
-    with Progress(*columns, console=terminal.err, transient=True) as progress:
+    with Progress(*columns, console=terminal.err, transient=True, disable=not terminal.err.is_terminal) as progress:
         task = progress.add_task("", total=size, rows=0, rate="")
         rows = 0
 

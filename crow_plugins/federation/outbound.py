@@ -26,7 +26,7 @@ from crow_hooks import (
 from crow_plugins.callers import served
 from crow_plugins.federation.audit import Audit
 from crow_plugins.federation.refusal import Refusal
-from crow_plugins.outbound.calling import CallError, system_tls
+from crow_plugins.outbound.calling import CallError, TooLarge, system_tls
 from crow_plugins.outbound.urls import ForbiddenZone, UrlError, Zone
 from crow_plugins.token import BadProof
 
@@ -169,6 +169,9 @@ class Outbound:
         except BadProof as error:
             peer.breaker.failed()
             return failure("not_proven", str(error))
+        except TooLarge as error:  # of one that answers, and has shown who it is
+            peer.breaker.worked()
+            return failure("too_large", f"its answer has more than {error.bytes_max >> 20} MiB; ask for less at once")
         except CallError as error:
             peer.breaker.failed()
             return failure("unreachable", str(error))

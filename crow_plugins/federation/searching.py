@@ -27,6 +27,7 @@ STATUSES = {
     "no_address": "unreachable",
     "not_proven": "unreachable",
     "revoked": "refused",
+    "too_large": "unreachable",
 }
 
 

@@ -122,6 +122,7 @@ class TooLarge(CallError):
 
     def __init__(self, bytes_max: int) -> None:
         super().__init__(f"the answer has more than {bytes_max} bytes; check that the address is of a Crow gateway")
+        self.bytes_max = bytes_max
 
 
 class Redirected(CallError):

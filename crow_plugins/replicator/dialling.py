@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 import ssl
+import time
 from collections.abc import Callable, Sequence, Set
 
 from crow_hooks import CrowError, InstanceRegistry, KnownInstance
@@ -23,6 +24,7 @@ from crow_plugins.ticking import next_tick
 log = logging.getLogger(__name__)
 
 FIRST_SECONDS, LAST_SECONDS = 0.5, 60.0  # between two tries
+LASTING_SECONDS = 1.0  # a connection that ends before is no better than one that was not made
 LOOK_SECONDS = 1.0
 
 
@@ -99,7 +101,7 @@ class Dialler:
             await self._pause(instance_id, wait * random.uniform(0.75, 1.25))  # noqa: S311  # spreads load, hides nothing
 
     async def _try(self, instance_id: str) -> bool | None:
-        """Dial who is not connected; whether it was who it should be, None where nobody is to be dialled."""
+        """Dial who is not connected; whether it was who it should be and stayed, None where nobody is to be dialled."""
         other = next((each for each in self._registry.others() if each.instance.id == instance_id), None)
         if other is None or instance_id in self._connected() or await self._is_shut_out(instance_id):
             return None
@@ -118,7 +120,7 @@ class Dialler:
             return
 
     async def _dial(self, other: KnownInstance) -> bool:
-        """One connection to its end; whether the peer was who it should be."""
+        """One connection to its end; whether the peer was who it should be, and stayed."""
         assert other.gateway_url is not None
         name = other.instance.name
         try:
@@ -127,11 +129,12 @@ class Dialler:
         except CrowError as error:
             log.debug("peer cannot be dialled name=%s reason=%s", name, error)
             return False
+        begun = time.monotonic()
         link = await self._converse(stream)
         if link.peer is None or link.peer.id != other.instance.id:
             log.warning("another instance answers at the address of %s: %s", name, link.refused or "no introduction")
             return False
-        return True
+        return time.monotonic() - begun >= LASTING_SECONDS
 
     def _zones(self) -> frozenset[Zone]:
         return frozenset(Zone(zone) for zone in self._registry.zones)

@@ -37,7 +37,7 @@ from crow_plugins.replicator import disputes, membership, rejections
 from crow_plugins.replicator.appending import Appending
 from crow_plugins.replicator.applying import Applying
 from crow_plugins.replicator.connections import Connections
-from crow_plugins.replicator.dialling import Dialler
+from crow_plugins.replicator.dialling import LASTING_SECONDS, Dialler
 from crow_plugins.replicator.failing import Failing, is_passing
 from crow_plugins.replicator.feed_storage import HeldFeed, all_feeds, find_feed, held_feed
 from crow_plugins.replicator.history import ancestor
@@ -195,7 +195,7 @@ class InstanceSyncManager:
 
     async def converse(self, stream: ByteStream, *, dialled: bool) -> Link:
         """Hold one connection to its end; why it ended is logged, and whom it was with the link says."""
-        link = Link(stream, self, dialled=dialled)
+        link, begun = Link(stream, self, dialled=dialled), time.monotonic()
         try:
             await link.run()
         except TimeoutError:
@@ -210,7 +210,8 @@ class InstanceSyncManager:
             self._stirred = True
             if self._connections.leave(link) and link.peer is not None:
                 self._measuring.lag.left(link.peer.id)
-                if self._dialler is not None:
+                # One that ended at once, as on a disk that is full, will do so again: that has time.
+                if self._dialler is not None and time.monotonic() - begun >= LASTING_SECONDS:
                     self._dialler.dial_now(link.peer.id)
                 await asyncio.to_thread(self._gone, link.peer.id)
         return link
@@ -395,13 +396,17 @@ class InstanceSyncManager:
     # ---- what goes on by itself -----------------------------------------------------------------
 
     async def _apply_always(self) -> None:
+        failed: str | None = None
         while True:
             await self._came.wait()
             self._came.clear()
             try:
                 await asyncio.to_thread(self._apply)
+                failed = None
             except Exception as error:  # a full or failing disk, a busy database: visible, and tried again
-                _complain("applying failed, tried again in a second", error)
+                if str(error) != failed:
+                    _complain("applying failed, tried again in a second", error)
+                failed = str(error)
                 await asyncio.to_thread(self._failing.note, APPLYING, error, self._crow.now())
                 await asyncio.sleep(AGAIN_SECONDS)
                 self._came.set()
@@ -419,12 +424,18 @@ class InstanceSyncManager:
         self._failing.over(APPLYING)
 
     async def _tend_always(self) -> None:
+        failed: str | None = None
         while True:
             try:
                 if self._is_to_tend():
                     await asyncio.to_thread(self._tend)
-            except Exception as error:  # visible, and tried again
-                _complain("tending the feeds failed, tried again", error)
+                    if failed is not None and self._dialler is not None:
+                        self._dialler.dial_now(None)  # who left because of it need not be waited for
+                    failed = None
+            except Exception as error:  # visible, once for each reason, and tried again
+                if str(error) != failed:
+                    _complain("tending the feeds failed, tried again", error)
+                failed = str(error)
             await next_tick(TEND_SECONDS)
 
     def _is_to_tend(self) -> bool:

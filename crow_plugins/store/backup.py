@@ -10,6 +10,7 @@ older one: it asks the other instances what it has told them since, before it sa
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Callable
@@ -148,6 +149,8 @@ def _copy(source: Path, target: Path, progress: Callable[[int, int], None]) -> N
                 copying.step(STEP_PAGES)
                 progress(copying.page_count - copying.remaining, copying.page_count)
         other.execute("PRAGMA journal_mode = DELETE")
+    except apsw.FullError as error:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
     finally:
         other.close()
         one.close()

@@ -10,7 +10,7 @@ import pytest
 from fastmcp import Client
 from fastmcp.exceptions import ToolError
 
-from crow_hooks import CallAnswer, CallFailure
+from crow_hooks import EXPOSURE, CallAnswer, CallFailure
 from crow_plugins.federation.audit import AUDIT
 from crow_plugins.federation.breaker import FAILURES_MAX, FIRST_SECONDS, Breaker
 from crow_plugins.registry import OWN
@@ -139,6 +139,23 @@ async def test_of_who_has_no_address_a_call_and_a_search_say_what_to_do(made: di
     assert (line["status"], line["reason"]) == ("unreachable", outcome.reason)
     assert "crow instances register" in line["reason"]
     assert found["complete"] is False
+
+
+async def test_an_answer_beyond_the_bound_is_said_to_be_that_and_its_instance_is_still_asked(
+    made: dict[str, Instance],
+) -> None:
+    async with chain(made) as (grackle, swan, _):
+        exposure = swan.host.services.find("tests", EXPOSURE)
+        await to_thread(exposure.expose, "crow_list_memories")
+        await swan.remember(*(f"{number} " + "x" * 60_000 for number in range(75)))
+        for _ in range(FAILURES_MAX + 1):
+            outcome = await federation(grackle).call(swan.host.instance.id, "crow_list_memories", {"limit": 100})
+            assert (outcome.code, outcome.reason) == (
+                "too_large",
+                "its answer has more than 8 MiB; ask for less at once",
+            )
+        outcome = await federation(grackle).call(swan.host.instance.id, "crow_list_memories", {"limit": 2})
+        assert len(outcome.structured["items"]) == 2
 
 
 def test_a_breaker_opens_after_five_failures_and_lets_one_try_after_a_while() -> None:
