@@ -113,6 +113,25 @@ def test_a_file_that_exists_is_left_alone(host: Host, home: Path, tmp_path: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == [home.name, "mine"]
 
 
+def test_what_a_lost_machine_wrote_is_taken_out_of_its_backup_and_travels(
+    make_home: Callable[[str], Path], tmp_path: Path
+) -> None:
+    lost, new, old, saved = make_home("lost"), make_home("new"), make_home("old"), tmp_path / "lost.db"
+    with Host(lost) as host:
+        memory = Memories(host.hook.handle("memories")).store({"content": "precious"})
+        back_up(lost / "crow.db", saved)
+        lost_id = host.instance.id
+    refused = crow(new, "restore", str(saved))
+    assert refused.returncode == 1
+    assert f"made by another instance ({lost_id})" in refused.stderr
+    assert crow(old, "restore", str(saved), "--of-another").returncode == 0
+    assert crow(old, "export", str(tmp_path / "rows.jsonl")).returncode == 0
+    assert crow(new, "import", str(tmp_path / "rows.jsonl")).returncode == 0
+    with Host(new) as host, host.read() as db:
+        assert [id for (id,) in db.execute_sql("SELECT id FROM memories")] == [memory.id]
+        assert db.execute_sql("SELECT instance_id, length FROM feeds").fetchall() == [(host.instance.id, 1)]
+
+
 def test_a_backup_that_finds_no_room_is_not_there_at_all(home: Path, tmp_path: Path) -> None:
     there = tmp_path / "there"
     there.mkdir()

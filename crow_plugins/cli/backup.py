@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from crow_plugins.cli.terminal import ATerminal
 from crow_plugins.cli.transfer import FileUnusable
+from crow_plugins.keyring import Keyring
 from crow_plugins.store import backup as backups
 
 RESTORED = """\
@@ -51,13 +53,21 @@ def backup(file: Path, /, *, terminal: ATerminal) -> None:
         terminal.say("Whoever has this file can read everything in it. The keys are not in it: crow identity words.")
 
 
-def restore(file: Path, /, *, terminal: ATerminal) -> None:
+def restore(
+    file: Path,
+    /,
+    *,
+    of_another: Annotated[bool, Parameter(negative=())] = False,
+    terminal: ATerminal,
+) -> None:
     """Put a backup in the place of the database; what was there is kept beside it. Stop the gateway first.
 
     Parameters
     ----------
     file
         What crow backup wrote.
+    of_another
+        Another instance made it, as one that is lost: what it wrote stays on this machine until it is exported.
     """
     from crow_plugins.gateway import only_gateway  # it brings the server, which takes a while to import
 
@@ -65,7 +75,8 @@ def restore(file: Path, /, *, terminal: ATerminal) -> None:
     aside = terminal.home.database.with_name(f"crow-before-restore-{int(time.time())}.db")
     with only_gateway(terminal.home):
         try:
-            backups.restore(terminal.home.database, file, aside)
+            own = None if of_another else Keyring.public(terminal.home.folder).instance_id
+            backups.restore(terminal.home.database, file, aside, instance_id=own)
         except OSError as error:
             raise FileUnusable(file, error.strerror or str(error)) from error
     with terminal.open():  # brings an older schema to today's, or says why it cannot

@@ -5,6 +5,7 @@ older one: it asks the other instances what it has told them since, before it sa
 
     BackupError
     ├── BackupUnusable     not a database, damaged, or of another kind
+    ├── BackupOfAnother    another instance wrote it
     └── DatabaseInUse      a process has it open
 """
 
@@ -45,6 +46,19 @@ class BackupUnusable(BackupError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} cannot be put back: {reason}; nothing was changed, so try another backup")
+
+
+class BackupOfAnother(BackupError):
+    """A backup is of another instance: what that one wrote is signed by keys that are not here."""
+
+    code = "backup_of_another"
+
+    def __init__(self, path: Path, instance_id: str) -> None:
+        super().__init__(
+            f"{path} was made by another instance ({instance_id}), and what that one wrote would not go on from here "
+            "to other machines; put it back into a home of its own with --of-another, and bring its rows here by "
+            "crow export and crow import"
+        )
 
 
 class DatabaseInUse(BackupError):
@@ -95,12 +109,25 @@ def verify(path: Path) -> None:
         raise BackupUnusable(path, "it is a database of something else")
 
 
-def restore(database: Path, backup: Path, aside: Path) -> None:
+def maker(path: Path) -> str | None:
+    """The id of the instance that wrote a database of ours; None where nothing was ever written."""
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        return next((str(each) for (each,) in db.execute("SELECT instance_id FROM clock")), None)
+    finally:
+        db.close()
+
+
+def restore(database: Path, backup: Path, aside: Path, *, instance_id: str | None = None) -> None:
     """Put a backup in the place of a database that nobody has open; what was there is kept as `aside`.
 
-    Raises `BackupUnusable`, `DatabaseInUse`, OSError; then the database is as it was.
+    `instance_id` is the instance that must have made it, if any. Raises `BackupUnusable`, `BackupOfAnother`,
+    `DatabaseInUse`, OSError; then the database is as it was.
     """
     verify(backup)
+    made_by = maker(backup)
+    if instance_id is not None and made_by not in (None, instance_id):
+        raise BackupOfAnother(backup, str(made_by))
     temporary = _fresh(database)
     try:
         _copy(backup, temporary, lambda done, pages: None)

@@ -84,12 +84,13 @@ class Clock:
             self._db.execute_sql("UPDATE clock SET lamport = ?, entered = ? WHERE id = 1", (self.lamport, self.entered))
             return
         self._db.execute_sql(
-            "INSERT INTO clock (id, store_id, lamport, entered, epoch, boot_id, clock_offset) "
-            "VALUES (1, ?, ?, ?, ?, ?, ?) "
+            "INSERT INTO clock (id, store_id, instance_id, lamport, entered, epoch, boot_id, clock_offset) "
+            "VALUES (1, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET lamport = excluded.lamport, entered = excluded.entered, "
-            "epoch = excluded.epoch, boot_id = excluded.boot_id, clock_offset = excluded.clock_offset",
+            "instance_id = excluded.instance_id, epoch = excluded.epoch, boot_id = excluded.boot_id, "
+            "clock_offset = excluded.clock_offset",
             (
-                *(secrets.token_hex(16), self.lamport, self.entered, self._epoch),
+                *(secrets.token_hex(16), self._instance_id, self.lamport, self.entered, self._epoch),
                 *(self._machine.boot_id, self._machine.clock_offset),
             ),
         )

@@ -10,6 +10,7 @@ MIGRATIONS = (
     CREATE TABLE clock (
         id           INTEGER PRIMARY KEY CHECK (id = 1),
         store_id     TEXT    NOT NULL,            -- drawn once, names this database file
+        instance_id  TEXT    NOT NULL DEFAULT '', -- who writes here
         lamport      INTEGER NOT NULL DEFAULT 0,  -- the highest given out or received
         entered      INTEGER NOT NULL DEFAULT 0,  -- every local write up to it has its entry: kept by who makes entries
         epoch        TEXT    NOT NULL DEFAULT '', -- with the instance id, the writer of what is written now
