@@ -117,7 +117,7 @@ class Writer(APSWDatabase):  # type: ignore[misc]  # playhouse has no stubs
             self._idle.pop().close()
 
     @contextmanager
-    def immediate(self) -> Iterator[None]:
+    def immediate(self) -> Iterator[peewee.Database]:
         """`connection_context` and `atomic("immediate")` in one, and in a third of their calls."""
         connection, state = self._connect(), self._state
         state.set_connection(connection)
@@ -125,7 +125,7 @@ class Writer(APSWDatabase):  # type: ignore[misc]  # playhouse has no stubs
             self.execute_sql("BEGIN IMMEDIATE")
             state.transactions.append(self)
             try:
-                yield
+                yield self
                 self.execute_sql("COMMIT")
             except BaseException:
                 if not connection.getautocommit():
@@ -179,12 +179,27 @@ def refuse_event_loop() -> None:
     raise WrongThread
 
 
+class InService:
+    """Says in a sentence that the disk or the file is at fault; what a plugin's SQL did wrong stays its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (peewee.DatabaseError, *OUT_OF_SERVICE)) and is_out_of_service(error):
+            raise StoreUnavailable(self._path, error) from error
+
+
 class Connections:
     """The connections to one database file."""
 
     def __init__(self, path: Path, *, vfs: str | None = None) -> None:
         """`vfs` names the SQLite file system to use, where it is not the usual one."""
         self.path, self._vfs = path, vfs
+        self.in_service = InService(path)
         self._watching: apsw.Connection | None = None
         self._looking, self._closed = threading.Lock(), False
         self._create()
@@ -219,24 +234,14 @@ class Connections:
     @contextmanager
     def read(self) -> Iterator[peewee.Database]:
         refuse_event_loop()
-        with self.in_service(), self.readers.connection_context(), self.readers.atomic("deferred"):
+        with self.in_service, self.readers.connection_context(), self.readers.atomic("deferred"):
             yield self.readers
 
     @contextmanager
     def write(self) -> Iterator[peewee.Database]:
         """The writing connection, inside `BEGIN IMMEDIATE`: another process waits here, not in the middle."""
-        with self.in_service(), self.writer.immediate():
-            yield self.writer
-
-    @contextmanager
-    def in_service(self) -> Iterator[None]:
-        """Say in a sentence that the disk or the file is at fault; what a plugin's SQL did wrong stays its own."""
-        try:
-            yield
-        except (peewee.DatabaseError, *OUT_OF_SERVICE) as error:
-            if is_out_of_service(error):
-                raise StoreUnavailable(self.path, error) from error
-            raise
+        with self.in_service, self.writer.immediate() as db:
+            yield db
 
     def commits(self) -> object:
         """Differs from before once anybody has committed.
@@ -260,7 +265,7 @@ class Connections:
     @contextmanager
     def _beside(self) -> Iterator[apsw.Connection]:
         """A connection beside the pool, for what takes no time; it never waits for a lock."""
-        with self.in_service(), self._looking:
+        with self.in_service, self._looking:
             if self._closed:  # by now: whoever is stopped does not wait for its thread
                 raise StoreUnavailable(self.path, "it is closed")
             if self._watching is None:

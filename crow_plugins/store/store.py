@@ -38,7 +38,7 @@ class Store:
         self._connections = Connections(path, vfs=vfs)
         try:
             backups = path.parent / "backups"
-            with self._connections.in_service():
+            with self._connections.in_service:
                 self.migrated = migrate(
                     self._connections, {schema.OWNER: schema.MIGRATIONS, **scripts}, now=now(), backups=backups
                 )

@@ -212,16 +212,14 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",
 _PLAIN = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-_EMPTY: Mapping[type, str] = {list: "[]", dict: "{}"}
-
-
 def canonical(data: object) -> bytes:
     return _CANONICAL.encode(data).encode()
 
 
 def _sorted(value: object) -> object:
-    """JSON as one text, whatever order its keys are in; where there is nothing to put in order it stays as it is."""
-    return canonical(value).decode() if value else value
+    """JSON as one text, whatever order its keys are in; a list of texts, as nearly all are, stays as it is."""
+    is_in_order = not value or (isinstance(value, list) and all(isinstance(each, str) for each in value))
+    return value if is_in_order else canonical(value).decode()
 
 
 def _decoded(column: Column, value: object) -> object:
@@ -237,9 +235,7 @@ def _stored(column: Column, value: object) -> object:
 
 
 def _encoded(value: object) -> str | None:
-    if value is None:
-        return None
-    return _PLAIN.encode(value) if value else _EMPTY[type(value)]
+    return None if value is None else to_json(value).decode()
 
 
 def _check(where: str, column: Column, value: object) -> int:
@@ -248,11 +244,10 @@ def _check(where: str, column: Column, value: object) -> int:
         if not column.nullable:
             raise Invalid(f"{column.name} of {where} must not be empty")
         return 0
+    if column.kind == "text" and isinstance(value, str):
+        return _check_text(where, column, value, "\0" in value)
     if not FITS[column.kind](value):
         raise Invalid(f"{column.name} of {where} must be of type {column.kind}")
-    if column.kind == "text":
-        text = str(value)
-        return _check_text(where, column, text, "\0" in text)
     if column.kind == "json":
         if not value:  # the most common one
             return 2
@@ -266,7 +261,7 @@ def _check_text(where: str, column: Column, text: str, has_nul: bool) -> int:
     except UnicodeEncodeError:
         # Half of a surrogate pair is no character: it could be stored here and refused elsewhere.
         raise Invalid(f"{column.name} of {where} is not valid Unicode; remove the broken character") from None
-    if size > min(column.bytes_max, STRING_BYTES_MAX):
+    if size > column.bytes_max or size > STRING_BYTES_MAX:
         size_max = min(column.bytes_max, STRING_BYTES_MAX)
         raise Invalid(f"{column.name} of {where} is longer than {size_max} bytes; shorten it and try again")
     if has_nul:

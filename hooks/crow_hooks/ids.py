@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import time
-import uuid
 
 SUBMILLISECOND_BITS, RANDOM_BITS = 12, 62
 
@@ -18,4 +17,5 @@ def new_row_id() -> str:
     milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
     finer = (nanoseconds << SUBMILLISECOND_BITS) // 1_000_000
     random = secrets.randbits(RANDOM_BITS)
-    return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | finer << 64 | 2 << 62 | random))
+    digits = f"{milliseconds << 80 | 7 << 76 | finer << 64 | 2 << 62 | random:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -299,6 +299,21 @@ def test_the_event_loop_may_neither_read_nor_write(world: World) -> None:
     asyncio.run(misuse())
 
 
+def test_the_event_loop_may_look_one_row_up_and_sees_what_was_committed_last(world: World) -> None:
+    text = "SELECT text FROM things WHERE id = ?"
+
+    async def look() -> object:
+        return world.store.glance(text, (ROW,))
+
+    assert asyncio.run(look()) is None
+    for said in ("one", "other"):
+        world.write(said)
+        assert asyncio.run(look()) == (said,)
+    world.store.close()
+    with pytest.raises(StoreUnavailable, match="it is closed"):
+        asyncio.run(look())
+
+
 def test_an_undeclared_table_or_type_or_an_absent_row_is_refused(world: World) -> None:
     with pytest.raises(UnknownTable, match="nothings"), world.store.transaction() as transaction:
         transaction.record("thing_insert", "nothings", ROW)

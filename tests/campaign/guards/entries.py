@@ -281,10 +281,7 @@ STORE_SYNCED = [
         ("a value is of its kind", never("not FITS[column.kind](value)")),
         (
             "a text is checked",
-            (
-                '    if column.kind == "text":\n        text = str(value)\n',
-                "    if False:\n        text = str(value)\n",
-            ),
+            ('        return _check_text(where, column, value, "\\0" in value)\n', "        return 0\n"),
         ),
         (
             "a text is Unicode",
@@ -295,11 +292,11 @@ STORE_SYNCED = [
         ),
         (
             "a text is bounded by its column",
-            ("if size > min(column.bytes_max, STRING_BYTES_MAX):", "if size > STRING_BYTES_MAX:"),
+            ("if size > column.bytes_max or size > STRING_BYTES_MAX:", "if size > STRING_BYTES_MAX:"),
         ),
         (
             "a text is bounded everywhere",
-            ("if size > min(column.bytes_max, STRING_BYTES_MAX):", "if size > column.bytes_max:"),
+            ("if size > column.bytes_max or size > STRING_BYTES_MAX:", "if size > column.bytes_max:"),
         ),
         ("a text is measured in bytes", ("len(text) if text.isascii() else len(text.encode())", "len(text)")),
         ("a text has no NUL", never("has_nul")),
