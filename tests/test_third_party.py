@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -110,3 +111,16 @@ def test_switching_it_on_lists_it_and_switching_off_what_is_not_listed_is_refuse
     assert crow(installed, "plugins", "enable", "surprise").stdout == "surprise is on on this machine.\n"
     assert tomllib.loads(manifest.read_text())["plugin"] == tomllib.loads(MANIFEST)["plugin"]
     assert "say it by mouth" in crow(installed, "remember", "the surprise is on Sunday").stderr
+
+
+@pytest.mark.parametrize("options", [["--dry-run"], []])
+def test_an_import_leaves_out_what_its_rule_refuses_and_takes_the_rest(installed: Path, options: list[str]) -> None:
+    lines = [{"kind": "memory", "content": "a cake" if number != 3 else "the surprise"} for number in range(1, 8)]
+    settings = [{"kind": "setting", "key": key, "value": 1} for key in ("one", "two")]
+    text = "".join(f"{json.dumps(line)}\n" for line in [*lines, *settings])
+    said = crow(installed, "import", "-", "--json", *options, stdin=text)
+    answer = json.loads(said.stdout)
+    assert (answer["imported"], answer["already_here"]) == (8, 0)
+    assert answer["skipped"] == [{"line": 3, "reason": "nobody writes of the surprise; say it by mouth"}]
+    kept = crow(installed, "export", "-").stdout.splitlines()
+    assert len(kept) == (0 if options else 8)

@@ -17,6 +17,7 @@ Within a transaction of one's own: `get`, `find`, `insert`, `change`.
 
 from __future__ import annotations
 
+from crow_plugins.rows.batches import in_batches
 from crow_plugins.rows.condition import Condition, MarkIs, TagIs, equals, tagged, where
 from crow_plugins.rows.fence import fenced
 from crow_plugins.rows.field import REQUIRED, Field, choice, reference, tags, text, texts, whole
@@ -46,6 +47,7 @@ __all__ = [
     "fenced",
     "find",
     "get",
+    "in_batches",
     "insert",
     "page",
     "place_of",

@@ -6,22 +6,18 @@ already is skipped if equal, and refused if not: an import never overwrites.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
 from crow_hooks import Crow, CrowError, Data, Format, Invalid, Skipped, Transaction, new_row_id
+from crow_plugins.rows.batches import in_batches
 from crow_plugins.rows.keeping import find_all
 from crow_plugins.rows.kind import Kind, Record
 
 BATCH = 2000  # rows a transaction: one sync of the disk for all of them
 KEPT = ("origin_instance", "created_at", "updated_at")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-class _DryRun(Exception):
-    """Ends a transaction that was only a rehearsal."""
 
 
 def rows_format(crow: Crow, kind: Kind[Record]) -> Format:
@@ -55,17 +51,13 @@ def take(crow: Crow, kind: Kind[Record], records: Iterable[Data | Skipped], dry_
 
     Among the records may stand what a reader of another format had to leave out already.
     """
-    numbered = enumerate(records, 1)
-    while batch := list(itertools.islice(numbered, BATCH)):
-        results: list[Skipped | None] = []
-        try:
-            with crow.transaction() as transaction:
-                results = _take_all(crow, kind, transaction, batch)
-                if dry_run:
-                    raise _DryRun
-        except _DryRun:
-            pass
-        yield from results
+    return in_batches(
+        crow,
+        records,
+        lambda transaction, batch: _take_all(crow, kind, transaction, batch),
+        rows=BATCH,
+        dry_run=dry_run,
+    )
 
 
 def exported_name(kind: Kind[Record], field: str) -> str:

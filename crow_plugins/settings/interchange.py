@@ -5,19 +5,15 @@ An import never overwrites: a key that is here is skipped if its value is equal,
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterable, Iterator
 
 from crow_hooks import Crow, CrowError, Data, Format, Invalid, Skipped, Transaction
+from crow_plugins.rows import in_batches
 from crow_plugins.settings.setting import checked_key, stored, value_of
 from crow_plugins.settings.settings import write_shared
 
 BATCH = 1000  # rows a transaction: one sync of the disk for all of them
-
-
-class _DryRun(Exception):
-    """Ends a transaction that was only a rehearsal."""
 
 
 def setting_format(crow: Crow) -> Format:
@@ -41,17 +37,13 @@ def export(crow: Crow) -> Iterator[Data]:
 
 def take(crow: Crow, records: Iterable[Data], dry_run: bool) -> Iterator[Skipped | None]:
     """Import in batches of one transaction each; yields after the batch is committed."""
-    numbered = enumerate(records, 1)
-    while batch := list(itertools.islice(numbered, BATCH)):
-        results: list[Skipped | None] = []
-        try:
-            with crow.transaction() as transaction:
-                results = [_take_one(transaction, position, record) for position, record in batch]
-                if dry_run:
-                    raise _DryRun
-        except _DryRun:
-            pass
-        yield from results
+    return in_batches(
+        crow,
+        records,
+        lambda transaction, batch: [_take_one(transaction, position, record) for position, record in batch],
+        rows=BATCH,
+        dry_run=dry_run,
+    )
 
 
 def _take_one(transaction: Transaction, position: int, record: Data) -> Skipped | None:
