@@ -50,8 +50,8 @@ from crow_plugins.identity.invitation import Joined, Joining
 from crow_plugins.identity.keys import SIGNATURE_BYTES, DeviceKeys
 from crow_plugins.identity.reading import Reader
 from crow_plugins.keyring import DEVICE, VERSION, Identity, Keyring, NoIdentity
-from crow_plugins.lease import Lease
 from crow_plugins.outbound.calling import BadStatus, CallError, RemoteGateway
+from crow_plugins.running import gateway_runs
 
 STATE = "joining.json"
 SEED_FILE, OLD_SEED_FILE = "seed.json", "seed-before-joining.json"
@@ -466,19 +466,9 @@ def change_over(home: Home, joined: Joined) -> None:
 
 
 def check_alone(home: Home) -> None:
-    """Refuse to change an identity that a gateway runs on. Raises `HomeInUse`."""
+    """Refuse to change an identity that a gateway runs on, or begins to. Raises `HomeInUse`."""
     if gateway_runs(home):
         raise HomeInUse(home.folder)
-
-
-def gateway_runs(home: Home) -> bool:
-    """Whether a gateway holds the lock of the home; its file alone may be left of one that was killed."""
-    if not home.gateway.exists():
-        return False
-    lease = Lease(home.gateway_lock)
-    free = lease.held()
-    lease.release()
-    return not free
 
 
 def _is(home: Home, joined: Joined) -> bool:

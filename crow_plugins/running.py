@@ -47,12 +47,17 @@ class Running:
 
 def running_gateway(home: Home) -> Running | None:
     """The gateway that runs in a home now, if any."""
-    return announced(home) if _is_locked(home.gateway_lock) else None
+    return announced(home) if gateway_runs(home) else None
+
+
+def gateway_runs(home: Home) -> bool:
+    """Whether a gateway has the home, which may not answer yet or any more; one that was killed has not."""
+    return _is_locked(home.gateway_lock)
 
 
 def gateway_stamp(home: Home) -> object:
     """Another one once `running_gateway` may say something else. Waits for nothing: the event loop may ask."""
-    return _is_locked(home.gateway_lock) and stamp(home.gateway)
+    return gateway_runs(home) and stamp(home.gateway)
 
 
 def announced(home: Home) -> Running | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from crow_plugins.files import read_private
 from crow_plugins.nest.access import Access
 from crow_plugins.nest.web import ROOT
 from crow_plugins.premises import Premises
+from crow_plugins.running import running_gateway
 
 NO_GATEWAY = "No gateway runs in this home; start it with crow serve, then open this path there: {path}"
 
@@ -24,8 +24,8 @@ def commands(crow: Crow, premises: Premises) -> Sequence[Command]:
     def login() -> object:
         """Show an address that signs one browser in to the Nest, within ten minutes."""
         path = f"{ROOT}/login?code={Access(crow).new_code()}"
-        base = _address(premises)
-        url = None if base is None else base + path
+        running = running_gateway(premises.home)
+        url = None if running is None else running.base_url + path
         return Answer({"url": url, "path": path}, url or NO_GATEWAY.format(path=path))
 
     def password(
@@ -36,15 +36,6 @@ def commands(crow: Crow, premises: Premises) -> Sequence[Command]:
         return Answer({"changed": True}, "The password is set. Every browser signs in anew.")
 
     return [Command("login", login, group="nest"), Command("password", password, group="nest")]
-
-
-def _address(premises: Premises) -> str | None:
-    try:
-        running = json.loads(premises.home.gateway.read_bytes())
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(running["host"], running["host"])  # noqa: S104  # not bound here
-        return f"http://[{host}]:{running['port']}" if ":" in host else f"http://{host}:{running['port']}"
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
 
 
 def _typed() -> str:

@@ -14,12 +14,12 @@ from cyclopts import Parameter
 
 from crow_hooks import Command, Crow, CrowError
 from crow_plugins.identity.invitation import LIFETIME_SECONDS, Applicant, Refusal
-from crow_plugins.joining import gateway_runs
 from crow_plugins.keyring import Keyring
 from crow_plugins.outbound.urls import parse
 from crow_plugins.premises import Premises
 from crow_plugins.registry.invitations import Invitations
 from crow_plugins.registry.inviting import Inviter, Newcomers, Outcome
+from crow_plugins.running import gateway_runs
 
 LOOK_SECONDS = 0.2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -271,6 +272,8 @@ def test_what_a_page_shows_of_a_plugin_that_is_off_is_one_sentence(signed_in: Te
 
 
 def test_a_person_gets_an_address_and_a_password_from_the_terminal(home: Path, tmp_path: Path) -> None:
+    killed = {"pid": 1, "host": "127.0.0.1", "port": 3001, "plugins": []}
+    (home / "gateway.json").write_text(json.dumps(killed))  # as a gateway leaves it that was killed
     said = crow(home, "nest", "login")
     assert "No gateway runs" in said.stdout
     assert "/nest/login?code=" in said.stdout
