@@ -39,7 +39,7 @@ def test_every_described_package_is_a_memory_once(tmp_path: Path) -> None:
     binaries, demo = Path(sys.executable).parent, tmp_path / "demo"
     command = ["make", "demo-data", f"BIN={binaries}", f"READY={sys.executable}", f"DEMO={demo}"]
     environment = {**os.environ, "PATH": f"{index.parent}:{os.environ['PATH']}"}
-    for imported in ("Imported 1 rows; 0 are here already", "Imported 0 rows; 1 are here already"):
+    for imported in ("Imported 1 row; 0 are here already", "Imported 0 rows; 1 is here already"):
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         assert imported in done.stdout

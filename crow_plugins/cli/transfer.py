@@ -25,6 +25,7 @@ from crow_plugins.cli.terminal import ATerminal, Terminal
 from crow_plugins.host import Host
 from crow_plugins.manifest import nearest
 from crow_plugins.rows import Importer
+from crow_plugins.wording import plural
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -50,9 +51,9 @@ class SomeSkipped(CrowError):
 
     def __init__(self, count: int, taken: int, item: str) -> None:
         items = f"{item[:-1]}ies" if item.endswith("y") else f"{item}s"
-        super().__init__(
-            f"{count} {items} were left out and {taken} taken; correct the {items} named above and import again"
-        )
+        left = plural(count, f"{item} was", f"{items} were")
+        what = item if count == 1 else items
+        super().__init__(f"{left} left out and {taken} taken; correct the {what} named above and import again")
 
 
 AFile = Annotated[Path, Parameter(allow_leading_hyphen=True)]  # for -, which is no option
@@ -89,7 +90,7 @@ def export_rows(
                 count += 1
                 advance(1)
     if file != Path("-"):
-        terminal.answer({"exported": count, "file": str(file)}, f"Exported {count} rows to {file}")
+        terminal.answer({"exported": count, "file": str(file)}, f"Exported {plural(count, 'row')} to {file}")
 
 
 def import_rows(
@@ -316,7 +317,9 @@ def _tell(terminal: Terminal, report: Report, dry_run: bool) -> None:
     skipped = [{report.item: each.position, "reason": each.reason} for each in report.skipped]
     answer = {"imported": report.taken, "already_here": report.here, "skipped": skipped, "dry_run": dry_run}
     verb = "Would import" if dry_run else "Imported"
-    terminal.answer(answer, f"{verb} {report.taken} rows; {report.here} are here already, {len(skipped)} were left out")
+    here = f"{plural(report.here, 'is', 'are')} here already"
+    left = f"{plural(len(skipped), 'was', 'were')} left out"
+    terminal.answer(answer, f"{verb} {plural(report.taken, 'row')}; {here}, {left}")
     if not terminal.json:
         for each in report.skipped[:REASONS_SHOWN]:
             terminal.say(f"{report.item} {each.position}: {each.reason}")

@@ -9,6 +9,7 @@ import apsw
 import peewee
 
 from crow_hooks import Check, Crow, Finding
+from crow_plugins.wording import plural
 
 # The index keeps no text to be built anew from; setting a name to itself has the triggers hand it the row again.
 REBUILD = "INSERT INTO contacts_fts (contacts_fts) VALUES ('delete-all'); UPDATE contacts SET name = name"
@@ -36,7 +37,7 @@ def index_finding(db: peewee.Database) -> Finding:
         db.execute_sql("INSERT INTO contacts_fts (contacts_fts) VALUES ('integrity-check')")
     except (peewee.DatabaseError, apsw.Error):
         return Finding(False, "the full-text index of the contacts is damaged", _remedy(db))
-    return Finding(True, f"{kept} contacts, all in the full-text index")
+    return Finding(True, f"{plural(kept, 'contact')}, all in the full-text index")
 
 
 def _remedy(db: peewee.Database) -> str:

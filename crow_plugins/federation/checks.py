@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from crow_hooks import Check, Finding
 from crow_plugins.federation.audit import Audit
+from crow_plugins.wording import plural
 
 
 def checks(audit: Audit) -> list[Check]:
@@ -13,7 +14,7 @@ def checks(audit: Audit) -> list[Check]:
 def _audit(audit: Audit) -> Finding:
     found = audit.verify()
     if found.whole:
-        return Finding(True, f"{found.rows} calls between instances on record, none changed")
+        return Finding(True, f"{plural(found.rows, 'call')} between instances on record, none changed")
     return Finding(
         False,
         f"the record of calls was changed at row {found.broken_at}",

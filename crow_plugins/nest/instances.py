@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from starlette.responses import Response
 
@@ -10,6 +11,7 @@ from crow_hooks import EXPOSURE, REGISTRY, SUMMARIES, Crow, Invalid, KnownInstan
 from crow_plugins import remarks
 from crow_plugins.nest.house import House
 from crow_plugins.nest.web import ROOT, Visit, Web, redirect
+from crow_plugins.wording import plural
 
 PAGE = f"{ROOT}/instances"
 
@@ -134,8 +136,12 @@ async def confirm(web: Web, visit: Visit) -> None:
         await asyncio.to_thread(web.access.confirm, visit.session, visit.form.get("password", ""))
 
 
-def said_of(progress: dict[str, object]) -> str:
-    return "Everything is here" if progress["complete"] else f"{progress['remaining']} entries are still to come"
+def said_of(progress: dict[str, Any]) -> str:
+    return (
+        "Everything is here"
+        if progress["complete"]
+        else f"{plural(progress['remaining'], 'entry is', 'entries are')} still to come"
+    )
 
 
 def _page(instance_id: str) -> str:

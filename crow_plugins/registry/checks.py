@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from crow_hooks import Check, Finding
 from crow_plugins.registry.registry import Registry
+from crow_plugins.wording import plural
 
 
 def checks(registry: Registry) -> Sequence[Check]:
@@ -21,7 +22,7 @@ def _mirror(registry: Registry) -> Finding:
     except (ValueError, TypeError, KeyError):
         said = None
     if said == ids:
-        return Finding(True, f"instances.json has all {len(ids)} other instances")
+        return Finding(True, f"instances.json has {plural(len(ids), 'other instance')}, which is all")
     return Finding(False, "instances.json does not say what the registry says", "it is written anew by: crow serve")
 
 

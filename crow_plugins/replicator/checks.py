@@ -39,7 +39,7 @@ def _feed(crow: Crow, own: OwnFeed) -> Finding:
     if suspect:
         remedy = "run crow serve while the other machines are on; what is written meanwhile waits in the outbox"
         return Finding(False, f"this instance does not append to its feed: {suspect}", remedy)
-    return Finding(True, f"{length} entries, signed")
+    return Finding(True, f"{plural(length, 'entry', 'entries')}, signed")
 
 
 def _applying(failing: str | None) -> Finding:

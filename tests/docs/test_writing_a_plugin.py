@@ -200,7 +200,7 @@ def test_an_import_that_breaks_the_rule_takes_the_others(author: Author) -> None
     ]
     (author.folder / "more.jsonl").write_text("\n".join(lines))
     for option, count in (("--dry-run", 0), ("", 1)):
-        with pytest.raises(AssertionError, match="1 lines were left out and 1 taken"):
+        with pytest.raises(AssertionError, match="1 line was left out and 1 taken"):
             author.type(f"crow import more.jsonl {option}")
         assert author.type("crow books list").count("[x] Read before") == count
 

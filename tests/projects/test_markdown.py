@@ -102,7 +102,7 @@ def test_progress_and_what_was_left_out_are_shown_to_a_person(home: Path, tmp_pa
         (folder / f"{number:02}.md").write_text("")
     (folder / "good.md").write_text("good")
     told = crow(home, "import", str(folder), "--format", "markdown")
-    assert told.stdout == "Imported 1 rows; 0 are here already, 12 were left out\n"
+    assert told.stdout == "Imported 1 row; 0 are here already, 12 were left out\n"
     assert "file 1: notes/00.md has no text" in told.stderr
     assert "and 2 more; --json lists them all" in told.stderr
     assert "12 files were left out and 1 taken; correct the files named above and import again" in told.stderr
