@@ -59,6 +59,7 @@ class Kept(Generic[S]):
     feeds: dict[str, Copy] = field(default_factory=dict)
     cursors: Counter[str] = field(default_factory=Counter)
     orphans: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    disputed: dict[str, tuple[int, int]] = field(default_factory=dict)  # a fork, and the blocks that are in both
     outbox: tuple[int, ...] = ()
     parked: frozenset[int] = frozenset()
 
@@ -70,15 +71,23 @@ class Kept(Generic[S]):
             feeds=dict(self.feeds),
             cursors=Counter(self.cursors),
             orphans=dict(self.orphans),
+            disputed=dict(self.disputed),
         )
 
     def standing(self) -> set[int]:
-        """The writes that stand in a feed held here."""
-        return {number for feed in self.feeds.values() for number, _ in feed.blocks}
+        """The writes that stand in a feed held here, beyond dispute."""
+        return {number for author, feed in self.feeds.items() for number, _ in feed.blocks[: self.common(author)]}
+
+    def common(self, author: str) -> int:
+        """How much of a feed is beyond dispute, as long as it may be."""
+        fork, common = self.disputed.get(author, (-1, 0))
+        length = len(self.feeds[author].tree)
+        return min(common, length) if self.feeds[author].fork == fork else length
 
     def everything(self) -> set[int]:
         """The writes that are here in any form."""
-        return self.standing().union(self.outbox, *self.orphans.values())
+        held = {number for feed in self.feeds.values() for number, _ in feed.blocks}
+        return held.union(self.outbox, *self.orphans.values())
 
 
 @dataclass(slots=True)
@@ -117,6 +126,10 @@ class Ways:
         """R3: what a reader cuts off is kept until it stands in a feed again."""
         return cut
 
+    def disputed(self, blocks: tuple[int, ...]) -> tuple[int, ...]:
+        """R3: of two branches of one fork each holder rescues what it has past the ancestor."""
+        return blocks
+
     def returns(self, orphans: tuple[int, ...]) -> tuple[int, ...]:
         """R3: own blocks of a branch that was given up are appended after the one that others have."""
         return orphans
@@ -130,12 +143,18 @@ class Ways:
         return parked
 
 
-def play(rules: Rules[S, E], ways: Ways, size: int, seed: str) -> Played:
-    """Play the history of this seed with so many instances, then let them meet, and one more come late."""
+def play(rules: Rules[S, E], ways: Ways, size: int, seed: str, *, without_one: bool = False) -> Played:
+    """Play the history of this seed with so many instances, then let them meet, and one more come late.
+
+    `without_one`: one of them is not met again, and most often it has left two branches of its feed.
+    """
     history = Chain(rules, ways, size, random.Random(seed))
     for _ in range(history.random.randint(*STEPS)):
         history.step()
+    lost = history.lose_one() if without_one else None
     history.settle()
+    if lost is not None and any(not history.is_whole(each.kept, lost) for each in history.instances):
+        return Played({}, history.happened | {"the last head of the one that is gone got around without its blocks"})
     return Played(history.faults, history.happened)
 
 
@@ -167,6 +186,24 @@ class Chain(Generic[S, E]):
         self.now += 1
         (act,) = self.random.choices(list(self._steps), list(self._steps.values()))
         act(self.random.choice(self.instances))
+
+    def lose_one(self) -> str:
+        """Somebody takes what it has, then somebody else what it has after a restore that it does not notice.
+
+        Returns who is not met again.
+        """
+        lost, one, other, *_ = self.random.sample(self.instances, len(self.instances)) * 2
+        if lost.kept.suspect:
+            self._heal_with(lost, [])
+        self._back_up(lost)
+        for taker in (one, other):
+            for _ in range(self.random.randint(1, 3)):
+                self._write(lost)
+            self._take(taker, lost.id, lost.kept.feeds[lost.id], 1.0)
+            lost.kept = lost.backup.copy()
+            lost.kept.writer = self._writer(lost.id)
+        self.instances.remove(lost)
+        return lost.id
 
     def settle(self) -> None:
         """All meet until nothing is new, and a newcomer reads everything from one of them."""
@@ -290,6 +327,10 @@ class Chain(Generic[S, E]):
             self.happened.add("two branches of one fork")
             if own:
                 self._doubt(target)
+            elif kept.disputed.get(author, (-1, 0))[0] != ours.fork or kept.disputed[author][1] > common:
+                kept.disputed[author] = ours.fork, common
+            kept.feeds[author] = replace(ours, held=max(ours.held, min(common, theirs.held)))
+            self._apply(target, author)
             return
         elif own:
             self._doubt(target)
@@ -348,13 +389,27 @@ class Chain(Generic[S, E]):
         kept = instance.kept
         if kept.suspect:
             return
-        for author in [name for name in kept.orphans if name != instance.id and kept.feeds[name].whole]:
+        for author in [name for name in kept.feeds if name != instance.id]:
+            self._rescue_disputed(instance, author)
+        for author in [name for name in kept.orphans if name != instance.id and self.is_whole(kept, name)]:
             standing = kept.standing()
             lost = [number for number in dict.fromkeys(kept.orphans.pop(author)) if number not in standing]
             if lost:
                 self.happened.add("rescued")
                 blocks: list[Block] = [(number, instance.id) for number in lost]
                 self._sign(instance, kept.feeds[instance.id].appended(blocks))
+
+    def _rescue_disputed(self, instance: Instance[S], author: str) -> None:
+        kept = instance.kept
+        standing, held = kept.standing(), kept.feeds[author].blocks[kept.common(author) :]
+        lost = self.ways.disputed(tuple(number for number, _ in held if number not in standing))
+        if lost:
+            self.happened.add("rescued of two branches")
+            self._sign(instance, kept.feeds[instance.id].appended([(number, instance.id) for number in lost]))
+
+    def is_whole(self, kept: Kept[S], author: str) -> bool:
+        """Whether all that is beyond dispute of a feed is here."""
+        return author not in kept.feeds or kept.feeds[author].held >= kept.common(author)
 
     def _sign(self, instance: Instance[S], feed: Copy) -> None:
         """A stock peer freezes a feed for good once it has two trees of one fork and length."""

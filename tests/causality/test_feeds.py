@@ -25,8 +25,16 @@ SEED = 1_795_392_001
 SIZES = (3, 5)
 
 
-def played(size: int, number: int, rules: object = None, ways: Ways | None = None) -> Played:
-    return play(rules or Causality(), ways or Ways(), size, f"{SEED}/{size}/{number}")  # type: ignore[arg-type]
+def played(
+    size: int, number: int, rules: object = None, ways: Ways | None = None, *, without_one: bool = False
+) -> Played:
+    return play(
+        rules or Causality(),  # type: ignore[arg-type]
+        ways or Ways(),
+        size,
+        f"{SEED}/{size}/{number}",
+        without_one=without_one,
+    )
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -55,6 +63,30 @@ def test_the_histories_are_not_tame(size: int) -> None:
         "nobody had all of a head",
     ):
         assert happened[name] >= 10, f"{name} happened in {happened[name]} of {HISTORIES_LOOKED_AT} histories"
+
+
+class LeavesWhatIsDisputed(Ways):
+    def disputed(self, blocks: tuple[int, ...]) -> tuple[int, ...]:
+        return ()
+
+
+def test_every_chain_ends_equal_that_one_has_left_for_ever_with_two_branches_of_its_feed() -> None:
+    happened: Counter[str] = Counter()
+    for number in range(HISTORIES // 10):
+        ended = played(4, number, without_one=True)
+        assert not ended.faults, f"history {number}, seed {SEED}: {ended.faults}"
+        happened.update(ended.happened)
+    assert happened["rescued of two branches"] > HISTORIES // 20
+    assert happened["the last head of the one that is gone got around without its blocks"] < HISTORIES // 200
+
+
+def test_without_rescuing_what_is_disputed_such_a_chain_ends_with_differences() -> None:
+    found = {
+        fault
+        for number in range(20)
+        for fault in played(4, number, None, LeavesWhatIsDisputed(), without_one=True).faults
+    }
+    assert found >= {"diverged", "lost"}
 
 
 class CoversWhatIsNotHere(Causality):
