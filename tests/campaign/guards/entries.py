@@ -627,6 +627,26 @@ REPLICATOR_DISPUTES = [
         "tests/feed/test_replication_hostile.py::test_a_feed_with_two_branches_shows_its_head_and_gives_no_blocks_but_those_of_both",
         ("of two branches only what is in both is given", ("wanted.block.index < end", "True")),
     ),
+    *guards(
+        "crow_plugins.feed.exchange",
+        "tests/feed/test_replication_many.py::test_of_two_branches_what_is_in_both_still_comes_and_nothing_else",
+        ("of two branches what is in both is taken", ("self._both = found.common", "self._both = 0")),
+    ),
+    *guards(
+        "crow_plugins.feed.exchange",
+        "tests/feed/test_replication_many.py::test_branches_are_told_apart_by_what_is_there_of_a_head_whose_blocks_are_not",
+        ("what is there of a copy is compared", ("            length = feed.comparable(length)\n", "")),
+    ),
+    *guards(
+        "crow_plugins.replicator.sync",
+        "tests/replicator/test_two_branches.py::test_both_branches_of_a_machine_that_does_not_come_back_reach_everybody_and_it_mends_them_if_it_does",
+        ("the other branch is not waited for", never("held is not None and held.disputed")),
+    ),
+    *guards(
+        "crow_plugins.replicator.mending",
+        "tests/replicator/test_two_branches.py::test_both_branches_of_a_machine_that_does_not_come_back_reach_everybody_and_it_mends_them_if_it_does",
+        ("who hears of its own two branches mends them", never("is_news")),
+    ),
 ]
 
 MUTANTS = [
