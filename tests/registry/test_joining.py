@@ -19,8 +19,9 @@ import pytest
 
 from crow_plugins.config import Home
 from crow_plugins.files import make_private_folder, write_private
+from crow_plugins.gateway import only_gateway
 from crow_plugins.identity import invitation
-from crow_plugins.joining import PATH, POST_SIZE_MAX, Underway, change_over, unfinished
+from crow_plugins.joining import PATH, POST_SIZE_MAX, HomeInUse, Underway, change_over, check_alone, unfinished
 from crow_plugins.keyring import Keyring, NoIdentity
 from tests.gateway_process import CROW, Gateway, crow, running_gateway
 from tests.registry.joining_world import (
@@ -537,3 +538,10 @@ def test_an_invitation_without_a_gateway_says_that_nobody_can_knock(home: Path, 
             assert join(tmp_path / "late", late, opened.code, "--name", "late").returncode == 0
         _, said = opened.process.communicate(timeout=DEADLINE_SECONDS)
     assert "No gateway runs in this home" in said
+
+
+def test_a_home_is_in_use_as_soon_as_a_gateway_has_it_and_no_longer(home: Path) -> None:
+    with only_gateway(Home(home)), pytest.raises(HomeInUse):  # it does not answer yet
+        check_alone(Home(home))
+    (home / "gateway.json").write_text('{"pid": 1, "host": "127.0.0.1", "port": 3001}')  # of one that was killed
+    check_alone(Home(home))
