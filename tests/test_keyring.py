@@ -29,7 +29,6 @@ from crow_plugins.identity.errors import (
     SealDamaged,
     SealNewer,
 )
-from crow_plugins.identity.sealing import LEAST_COST
 from crow_plugins.keyring import (
     PASSPHRASE_SIZE_MAX,
     BadPassphraseSource,
@@ -46,6 +45,7 @@ from crow_plugins.keyring import (
     WrongPassphrase,
     passphrase_from_environment,
 )
+from tests.identity.making import LEAST_COST
 
 NOW = 1_711_000_000
 PASSPHRASE = "correct horse"

@@ -54,7 +54,6 @@ class Cost:
 
 
 USUAL_COST = Cost(pwhash.argon2id.OPSLIMIT_MODERATE, pwhash.argon2id.MEMLIMIT_MODERATE)  # 256 MiB, below a second
-LEAST_COST = Cost(PASSES_MIN, MEMORY_MIN)
 
 
 def plain(kind: str, secret: bytes) -> bytes:

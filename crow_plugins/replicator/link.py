@@ -89,7 +89,6 @@ class Link:
         self.peer: Peer | None = None
         self.refused: MembershipRefused | None = None
         self._inbox = Inbox()
-        self._introduced = False
         self._said = b""
         self._ended = False
 
@@ -205,7 +204,7 @@ class Link:
         said = self._house.introduction(self)
         if said is not None and said != self._said:
             self.session.say(Message(membership.CHANNEL, 0, said))
-            self._said, self._introduced = said, True
+            self._said = said
 
     def _welcome(self, said: bytes) -> None:
         try:

@@ -48,8 +48,8 @@ class MigrationFailed(CrowError):
         super().__init__(f"migration {version} of {owner} failed and was undone: {reason}; report this to its author")
 
 
-def migrate(connections: Connections, scripts: Mapping[str, Sequence[str]], *, now: int, backups: Path) -> list[str]:
-    """Apply what is missing, all in one transaction; returns `owner version` of each script applied.
+def migrate(connections: Connections, scripts: Mapping[str, Sequence[str]], *, now: int, backups: Path) -> None:
+    """Apply what is missing, all in one transaction.
 
     `scripts` maps an owner to its scripts, oldest first. A backup is written to the folder `backups`
     first, unless the database is new.
@@ -57,15 +57,13 @@ def migrate(connections: Connections, scripts: Mapping[str, Sequence[str]], *, n
     db = connections.writer
     with db.connection_context():
         if not _missing(connections.path, _applied(db), scripts):
-            return []
+            return
         if _applied(db):
             _back_up(db, backups, now)
         with db.atomic("immediate"):
             # Another process may have been here meanwhile: look again under the lock.
-            missing = _missing(connections.path, _applied(db), scripts)
-            for owner, version, script in missing:
+            for owner, version, script in _missing(connections.path, _applied(db), scripts):
                 _apply(db, owner, version, script, now)
-    return [f"{owner} {version}" for owner, version, _ in missing]
 
 
 def _applied(db: peewee.Database) -> dict[str, int]:

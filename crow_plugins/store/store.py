@@ -39,9 +39,7 @@ class Store:
         try:
             backups = path.parent / "backups"
             with self._connections.in_service:
-                self.migrated = migrate(
-                    self._connections, {schema.OWNER: schema.MIGRATIONS, **scripts}, now=now(), backups=backups
-                )
+                migrate(self._connections, {schema.OWNER: schema.MIGRATIONS, **scripts}, now=now(), backups=backups)
         except BaseException:
             self._connections.close()
             raise

@@ -10,6 +10,7 @@ from typing import Any
 from crow_plugins.identity import canonical_json, certificate, keys, signing
 from crow_plugins.identity.certificate import Certificate
 from crow_plugins.identity.keys import KeyPair
+from crow_plugins.identity.sealing import MEMORY_MIN, PASSES_MIN, Cost
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "vectors.json").read_text())
 GRACKLE, SWAN = VECTORS["identities"]
@@ -17,6 +18,7 @@ DEGENERATE_KEYS = [bytes.fromhex(case["key"]) for case in VECTORS["degenerate_ke
 DEGENERATE_WHY = [case["why"] for case in VECTORS["degenerate_keys"]]
 
 NOW = 1_711_000_000
+LEAST_COST = Cost(PASSES_MIN, MEMORY_MIN)  # no test needs to be hard to guess
 CHAIN = keys.chain_key(bytes.fromhex(GRACKLE["seed"]))
 OTHER_CHAIN = keys.chain_key(bytes.fromhex(SWAN["seed"]))
 DEVICE = keys.device_keys(bytes.fromhex(GRACKLE["device_secret"]))

@@ -20,7 +20,8 @@ from crow_plugins.identity.errors import (
     SealNewer,
     WrongPassphrase,
 )
-from crow_plugins.identity.sealing import LEAST_COST, MEMORY_MAX, MEMORY_MIN, PASSES_MAX, PASSES_MIN, USUAL_COST, Cost
+from crow_plugins.identity.sealing import MEMORY_MAX, MEMORY_MIN, PASSES_MAX, PASSES_MIN, USUAL_COST, Cost
+from tests.identity.making import LEAST_COST
 
 KIND, SECRET, PASSPHRASE = "device secret", bytes(range(32)), "correct horse"
 SALT, NONCE = bytes(16), bytes(24)

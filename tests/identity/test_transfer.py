@@ -25,9 +25,9 @@ from crow_plugins.identity.errors import (
     TransferError,
     WrongPassphrase,
 )
-from crow_plugins.identity.sealing import LEAST_COST, USUAL_COST, Cost
+from crow_plugins.identity.sealing import USUAL_COST, Cost
 from crow_plugins.identity.transfer import SEED_KIND, SIZE_MAX, Transfer, exported, imported
-from tests.identity.making import CHAIN, GRACKLE, SWAN
+from tests.identity.making import CHAIN, GRACKLE, LEAST_COST, SWAN
 
 VECTOR = json.loads((Path(__file__).parent / "vectors-joining.json").read_text())["transfer"]
 SEED, PASSPHRASE = bytes.fromhex(GRACKLE["seed"]), "correct horse"
