@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from crow_hooks import Answer, Command, Invalid, Resolution, SyncProgress
+from crow_hooks import Answer, Command, Invalid, Resolution, SyncProgress, Trouble
 from crow_plugins.remarks import Remark, of_conflicts, of_sync
 from crow_plugins.replicator.conflicts import ConflictRecord, Conflicts
 from crow_plugins.replicator.sync import InstanceSyncManager
@@ -20,6 +20,7 @@ from crow_plugins.replicator.tools import ConflictAnswer, conflict_answer, sync_
 from crow_plugins.wording import ago, called, columns, duration, number, plural
 
 TITLE_MAX = 70
+TROUBLES_SHOWN = 5
 
 
 def commands(own_id: str, sync: InstanceSyncManager, conflicts: Conflicts) -> Sequence[Command]:
@@ -37,10 +38,19 @@ def _status(own_id: str, sync: InstanceSyncManager, conflicts: Conflicts) -> Cal
         """Show how far this machine and the others are with each other's changes."""
         answer = sync_answer(own_id, sync, conflicts).model_dump()
         said = of_sync(answer) or [Remark("good", "Everything that was heard of is here")]
-        lines = [*(remark.text for remark in [*said, *of_conflicts(answer["open_conflicts"])]), ""]
-        return Answer(answer, "\n".join([*lines, _feeds(answer["feeds"], int(time.time()))]))
+        lines = [remark.text for remark in [*said, *of_conflicts(answer["open_conflicts"])]]
+        names = {feed["instance_id"]: feed["name"] for feed in answer["feeds"]}
+        why = [_trouble(each, names) for each in sync.troubles()[:TROUBLES_SHOWN]]
+        return Answer(answer, "\n".join([*lines, *why, "", _feeds(answer["feeds"], int(time.time()))]))
 
     return status
+
+
+def _trouble(trouble: Trouble, names: Mapping[str, str]) -> str:
+    what = {"parked": "waits", "rejected": "was refused"}[trouble.kind]
+    detail = f": {trouble.detail}" if trouble.detail else ""
+    named = names.get(trouble.instance_id, trouble.instance_id)
+    return f"    entry {trouble.seq} of {named} {what} ({trouble.reason}){detail}"
 
 
 def _now(sync: InstanceSyncManager) -> Callable[..., object]:
