@@ -1,7 +1,8 @@
 """HTTP over one connection, an answer to a packet: its head and its body leave together.
 
 uvicorn writes the head of an answer, then the body, each a packet that wakes whoever reads. What is written in one
-turn of the event loop is written at once here, at its end. A WebSocket gets the connection as it is.
+turn of the event loop is written at once here, at its end, or once the answer is whole: what the application does after
+it is not waited for. A WebSocket gets the connection as it is.
 """
 
 from __future__ import annotations
@@ -30,17 +31,17 @@ class Gathering:
         if not data:
             return
         if not self._held:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._held.append(data)
         self._bytes += len(data)
         if self._bytes > HELD_BYTES_MAX:
-            self._flush()
+            self.flush()
 
     def close(self) -> None:
-        self._flush()
+        self.flush()
         self.inner.close()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         held, self._held, self._bytes = self._held, [], 0
         if held:
             self.inner.write(b"".join(held))
@@ -58,6 +59,11 @@ class HttpProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(Gathering(transport, self.loop))  # type: ignore[arg-type]  # it is one, by delegation
+
+    def on_response_complete(self) -> None:
+        assert isinstance(self.transport, Gathering)
+        self.transport.flush()
+        super().on_response_complete()
 
     def handle_websocket_upgrade(self, event: Request) -> None:
         assert isinstance(self.transport, Gathering)
