@@ -63,6 +63,8 @@ def test_what_a_merge_may_not_say_is_told_in_the_words_of_the_field(
         [conflict] = [each for each in instance.conflicts() if each.table == "memories"]
         with pytest.raises(Invalid, match=said):
             instance.settle(conflict.id, Resolution("merge", merged))
+        with pytest.raises(Invalid, match="settle with merge"):
+            instance.settle(conflict.id, Resolution("remote", merged))
         instance.settle(conflict.id, Resolution("merge", {"importance": 10}))
         assert [each for each in instance.conflicts() if each.table == "memories"] == []
 

@@ -7,6 +7,7 @@ shown with `--debug` only.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -39,6 +40,7 @@ from crow_plugins.dispatch import BadPlugin
 from crow_plugins.host import Host
 from crow_plugins.logs import configure
 
+SERVING = frozenset({"serve"})  # `crow serve` and `crow feed serve` tell what goes on
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
 HELP = "One person's memories on all their machines."
@@ -71,6 +73,8 @@ def run(arguments: Sequence[str]) -> int:
 def _command_line(arguments: Sequence[str]) -> Iterator[App]:
     environment = _environment()
     configure(environment)
+    if SERVING.isdisjoint(arguments) and "log_level" not in environment.model_fields_set:
+        logging.getLogger().setLevel(logging.WARNING)  # what went well is said by the answer
     app = App(name="crow", help=HELP, version=__version__, suppress_keyboard_interrupt=False, help_format="plaintext")
     for room in (
         starting,

@@ -90,6 +90,8 @@ def rows_in_conflict(db: peewee.Database) -> list[tuple[str, str]]:
 
 def outcome(conflict: Conflict, resolution: Resolution, columns: Mapping[str, Column]) -> tuple[bool, Data]:
     """Whether the row is deleted by a resolution, and the image that it has then. Raises `Invalid`."""
+    if resolution.kind != "merge" and resolution.data:
+        raise Invalid(f"{resolution.kind} takes that side as it is; settle with merge to change fields")
     if resolution.kind == "local":
         return conflict.local_deleted, conflict.local
     if resolution.kind == "remote":

@@ -74,6 +74,13 @@ async def test_registering_once_registers_both_ways(gateways: dict[str, Gateway]
         assert {(entry["id"], entry["gateway_url"]) for entry in mirror(folder / name).values()} == of_tool
 
 
+def test_a_command_that_syncs_with_one_of_them_says_how_it_went_and_nothing_else(
+    gateways: dict[str, Gateway], folder: Path
+) -> None:
+    now = crow(folder / "grackle", "sync", "now", "rook")
+    assert (now.returncode, now.stdout, now.stderr) == (0, "Everything is here.\n", "")
+
+
 async def test_registering_a_known_instance_again_changes_its_name_and_makes_no_second_row(
     gateways: dict[str, Gateway],
 ) -> None:
