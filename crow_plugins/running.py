@@ -52,7 +52,7 @@ def running_gateway(home: Home) -> Running | None:
 
 def gateway_runs(home: Home) -> bool:
     """Whether a gateway has the home, which may not answer yet or any more; one that was killed has not."""
-    return _is_locked(home.gateway_lock)
+    return is_locked(home.gateway_lock)
 
 
 def gateway_stamp(home: Home) -> object:
@@ -68,7 +68,8 @@ def announced(home: Home) -> Running | None:
         return None
 
 
-def _is_locked(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
+    """Whether some process has a file's lock, as that of a lease."""
     try:
         lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

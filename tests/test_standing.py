@@ -29,6 +29,7 @@ def test_status_says_first_what_is_not_well_and_where_to_look(tmp_path: Path) ->
     assert f"{conflicts} conflicts wait for you" in sync
     assert [line.split(" of ")[0] for line in sync if "malformed" in line] == ["    entry 7"]
     assert [line.split()[0] for line in sync[sync.index("") + 2 :]] == ["grackle", "finch", "heron", "swan", "wren"]
+    assert not any("  connected" in line for line in sync)  # who was online a moment ago, when a process served
     assert len({line.index("not connected") for line in sync if "not connected" in line}) == 1
     listed = crow(instance.home, "sync", "conflicts", "--limit", "2").stdout.splitlines()
     assert listed[-1] == f"2 of {conflicts}, the newest first; --limit shows more."

@@ -56,11 +56,13 @@ from crow_plugins.replicator.transport import ByteStream
 from crow_plugins.replicator.trusting import Trusting
 from crow_plugins.replicator.uptake import Uptake
 from crow_plugins.replicator.wake import Listeners, Wake
+from crow_plugins.running import is_locked
 from crow_plugins.store import StoreUnavailable, WriteTransaction
 from crow_plugins.ticking import next_tick
 
 log = logging.getLogger(__name__)
 
+DIALLING = "sync.lock"  # held by the one process of a home that dials
 TEND_SECONDS = 1.0
 CONTACT_SECONDS = 10.0  # between two times that the registry is told who is connected
 AGAIN_SECONDS = 1.0  # after a disk or a database that failed
@@ -185,7 +187,7 @@ class InstanceSyncManager:
 
     def lease(self) -> Lease:
         """The right to dial, which one process of the home has at a time."""
-        return Lease(self._premises.home.folder / "sync.lock")
+        return Lease(self._premises.home.folder / DIALLING)
 
     def connected(self) -> frozenset[str]:
         """The ids of the instances that are connected now."""
@@ -486,6 +488,8 @@ class InstanceSyncManager:
         """In a process that does not serve: who was in contact with one that does, a moment ago."""
         if self._connections.serving:
             return self._connections.ids()
+        if not is_locked(self._premises.home.folder / DIALLING):
+            return frozenset()  # no process of this home serves
         since = self._crow.now() - RECENT_SECONDS
         others = self._registry.others()
         return frozenset(
