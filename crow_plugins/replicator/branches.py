@@ -2,7 +2,8 @@
 
 A feed of a restored machine goes on from an older length under a higher fork. Peers follow it; the entries of the
 branch that was given up are *orphans* from then on. Their rows stay as they are. Once the new branch is here in full,
-an orphan that no feed held here has is *rescued*: appended to our own feed, as the bytes it was.
+or after a day, since its blocks may be lost, an orphan that no feed held here has is *rescued*: appended to our own
+feed, as the bytes it was.
 
 Where a writer that never comes back left two branches of one fork, nobody is there to say which is its feed. Then each
 block of the one that is held here is rescued from where the two are no longer shown to be one; see `disputes`.
@@ -27,6 +28,7 @@ from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.store import WriteTransaction
 
 RESCUED_AT_ONCE = 500
+PATIENCE_SECONDS = 86_400  # with a head of which nobody may have all blocks
 
 
 def follow(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: Source, batch: Batch) -> int:
@@ -58,7 +60,9 @@ def rescue(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: 
     rescued; none while our own feed may not be appended to.
     """
     db = transaction.db
-    if not own.may_append(db) or not _is_taken_in(db, intake, source):
+    if not own.may_append(db) or not is_orphaned_and_ready(db, intake, source, transaction.now):
+        return 0
+    if intake.cursor(db, source.instance_id).length < DatabaseStorage(db, source.feed).contiguous():
         return 0
     index, kept, orphans = EntryIndex(db), list[Read](), _orphans(db, source.feed)
     parked = parked_anywhere(db) if orphans else set[bytes]()
@@ -128,11 +132,14 @@ def _append(transaction: WriteTransaction, own: OwnFeed, intake: Intake, blocks:
         intake.take_own(transaction, own.append(transaction.db, blocks).seq)
 
 
-def _is_taken_in(db: peewee.Database, intake: Intake, source: Source) -> bool:
-    """Whether a feed is here in full, and all of it was looked at: so every name that it has is known."""
-    if not is_whole(db, source.feed, intake.trust.revoked.get(source.instance_id)):
+def is_orphaned_and_ready(db: peewee.Database, intake: Intake, source: Source, now: int) -> bool:
+    """Whether there are orphans of a feed, and it is here in full, or has not been for long enough."""
+    waiting = db.execute_sql("SELECT since FROM orphans WHERE feed = ? LIMIT 1", (source.feed,)).fetchone()
+    if waiting is None:
         return False
-    return intake.cursor(db, source.instance_id).length >= DatabaseStorage(db, source.feed).contiguous()
+    return now - waiting[0] >= PATIENCE_SECONDS or is_whole(
+        db, source.feed, intake.trust.revoked.get(source.instance_id)
+    )
 
 
 def read_again(db: peewee.Database, now: int) -> None:

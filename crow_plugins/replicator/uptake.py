@@ -16,8 +16,12 @@ import peewee
 from crow_hooks import Crow, Entry
 from crow_plugins.replicator import disputes
 from crow_plugins.replicator.applying import Outcome, Source
-from crow_plugins.replicator.branch_that_counts import is_whole
-from crow_plugins.replicator.branches import is_disputed_and_waits, rescue, rescue_disputed
+from crow_plugins.replicator.branches import (
+    is_disputed_and_waits,
+    is_orphaned_and_ready,
+    rescue,
+    rescue_disputed,
+)
 from crow_plugins.replicator.entries import Place
 from crow_plugins.replicator.feed_storage import DatabaseStorage, find_feed
 from crow_plugins.replicator.intake import BEFORE_ALL, Ahead, Intake
@@ -136,7 +140,8 @@ class Uptake:
         outcome = self._intake.take(transaction, source, careful=careful, ahead=ahead)
         waits = is_disputed_and_waits(transaction.db, self._intake, source)
         rescued = rescue(transaction, self._own, self._intake, source)
-        rescue_disputed(transaction, self._own, self._intake, source)
+        if waits:
+            rescue_disputed(transaction, self._own, self._intake, source)
         transaction.after_commit(lambda: self._tell(source, outcome))
         return bool(waits or rescued or outcome.applied or outcome.parked or outcome.uncounted)
 
@@ -154,10 +159,8 @@ class Uptake:
 
     def _is_done(self, db: peewee.Database, number: int, feed: ChainFeed) -> bool:
         storage = DatabaseStorage(db, number)
-        waiting = db.execute_sql("SELECT 1 FROM orphans WHERE feed = ? LIMIT 1", (number,)).fetchone()
-        end = self._trusting.now().revoked.get(feed.instance_id)
-        can_rescue = waiting is not None and is_whole(db, number, end)
-        can_rescue = can_rescue or is_disputed_and_waits(db, self._intake, Source(number, feed.instance_id))
-        if can_rescue and self._own.may_append(db):
+        source = Source(number, feed.instance_id)
+        can_rescue = is_orphaned_and_ready(db, self._intake, source, self._crow.now())
+        if (can_rescue or is_disputed_and_waits(db, self._intake, source)) and self._own.may_append(db):
             return False
         return self._intake.cursor(db, feed.instance_id).length >= storage.contiguous()

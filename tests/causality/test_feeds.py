@@ -72,11 +72,11 @@ class LeavesWhatIsDisputed(Ways):
 
 def test_every_chain_ends_equal_that_one_has_left_for_ever_with_two_branches_of_its_feed() -> None:
     happened: Counter[str] = Counter()
-    for number in range(HISTORIES // 10):
+    for number in range(HISTORIES // 20):
         ended = played(4, number, without_one=True)
         assert not ended.faults, f"history {number}, seed {SEED}: {ended.faults}"
         happened.update(ended.happened)
-    assert happened["rescued of two branches"] > HISTORIES // 20
+    assert happened["rescued of two branches"] > HISTORIES // 40
     assert happened["the last head of the one that is gone got around without its blocks"] < HISTORIES // 200
 
 

@@ -25,7 +25,7 @@ from tests.replicator.test_revoking import revocation
 SHOWN = "SELECT common, told FROM two_branches"
 DISPUTED = "SELECT common FROM disputes"
 PARKED = "SELECT reason FROM parked_entries"
-ORDERS = 6
+ORDERS = 4
 
 
 @dataclass
@@ -336,6 +336,31 @@ def test_the_key_of_another_machine_proves_nothing(tmp_path: Path) -> None:
         assert disputes.check(heads(lost), lost.writer.own.feed_key).common == 4
         with pytest.raises(RemoteProtocolError):
             disputes.check(heads(lost), KeyPair(bytes(32)).public_key)
+
+
+def test_what_was_cut_off_does_not_wait_for_ever_for_a_head_whose_blocks_nobody_has(tmp_path: Path) -> None:
+    with chain(tmp_path, "home", "writer", "laptop") as [home, writer, laptop]:
+        writer.write("before", ROWS[0])
+        saved = backup(writer, tmp_path / "saved")
+        writer = reopen(tmp_path / "writer", writer.keyring)
+        introduce(writer, home, laptop)
+        writer.write("only home has it", ROWS[1])
+        carry(writer, home)
+        writer = restored(writer, saved, home, laptop)
+        writer.doubt()
+        for number in range(2, 5):
+            writer.write(f"lost {number}", ROWS[number])
+        writer.heal()
+        carry(writer, home, blocks_max=1)
+        assert home.rescue(writer) == 0
+        with home.store.transaction() as transaction:
+            transaction.db.execute_sql("UPDATE orphans SET since = since - ?", (branches.PATIENCE_SECONDS,))
+        assert home.rescue(writer) == 1
+        carry(home, laptop, writer)
+        exchange([home, laptop])
+        assert home.things() == laptop.things()
+        assert texts(laptop)[ROWS[1]] == "only home has it"
+        writer.store.close()
 
 
 def test_what_was_told_in_a_part_of_our_own_feed_that_is_gone_is_told_again(tmp_path: Path) -> None:
