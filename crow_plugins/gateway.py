@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -47,6 +48,8 @@ BACKLOG = 2048
 WEBSOCKET_MESSAGE_BYTES_MAX = 1 << 20  # held in memory before anybody looks who sent it
 SWITCH_SECONDS = 0.001  # a thread that comes back from SQLite waits so long for one that is busy, not five times
 PORT_MAX = 65_535
+LOCK_TRIES = 20
+LOCK_WAIT_SECONDS = 0.01
 
 
 class GatewayRunning(CrowError):
@@ -128,15 +131,23 @@ def only_gateway(home: Home) -> Iterator[None]:
     """Hold the lock of the home's gateway; the kernel lets go of it however the process ends."""
     descriptor = os.open(home.gateway_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "r+b") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(lock.fileno()):
             running = announced(home)
-            raise GatewayRunning(home.folder, running.pid if running else None) from None
+            raise GatewayRunning(home.folder, running.pid if running else None)
         try:
             yield
         finally:
             home.gateway.unlink(missing_ok=True)
+
+
+def _locked(lock: int) -> bool:
+    """Take a lock, whose holder keeps it for long; who only looks whether there is one shares it for a moment."""
+    for _ in range(LOCK_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(LOCK_WAIT_SECONDS)
+    return False
 
 
 def is_loopback(address: str) -> bool:

@@ -69,13 +69,16 @@ def announced(home: Home) -> Running | None:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether some process has a file's lock, as that of a lease."""
+    """Whether some process has a file's lock, as that of a lease.
+
+    Asked by sharing it for a moment: others who look are not taken for its holder.
+    """
     try:
         lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:
