@@ -52,6 +52,7 @@ BY = re.compile(r"[a-z][a-z0-9_.-]{0,31}", re.ASCII)
 REQUIRED = frozenset(
     ("type", "table", "row_id", "data", "lamport", "instance_id", "timestamp", "v", "epoch", "vv", "by")
 )
+OPTIONAL = frozenset(("open",))
 REPEATED = ("type", "table", "instance_id", "epoch", "by")
 RESCUED_KEYS = frozenset(("type", "entry", "instance_id", "timestamp", "v"))
 TWO_BRANCHES_KEYS = frozenset(("type", "of", "heads", "instance_id", "timestamp", "v"))
@@ -239,7 +240,7 @@ def _object(data: bytes, bytes_max: int) -> dict[str, Any]:
 
 
 def _entry(fields: Mapping[str, Any]) -> Entry:
-    if fields.keys() - {"open"} != REQUIRED or fields["v"] != FORMAT or fields["v"] is True:
+    if fields.keys() - OPTIONAL != REQUIRED or fields["v"] != FORMAT or fields["v"] is True:
         raise Malformed("a field is missing or unknown")
     try:
         names = _names(*[fields[name] for name in REPEATED])
