@@ -18,6 +18,8 @@ from crow_plugins.files import FILE_MODE, FileFault, make_private_folder
 
 # Each request, each poll, each tool that said no: only what goes wrong.
 TALKATIVE = ("uvicorn", "mcp", "fastmcp", "httpx2", "asyncio", "apscheduler")
+# Its tracebacks repeat what another instance answered; whoever called says in a sentence that it was no answer.
+UNHEARD = "mcp.client.streamable_http"
 
 # FastMCP would put a handler of its own on stderr, and ask the network for newer releases.
 QUIET = {"FASTMCP_LOG_ENABLED": "false", "FASTMCP_CHECK_FOR_UPDATES": "off", "FASTMCP_SHOW_SERVER_BANNER": "false"}
@@ -33,6 +35,7 @@ def configure(environment: Environment) -> None:
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.getLevelName(level), logging.WARNING))
+    logging.getLogger(UNHEARD).setLevel(logging.CRITICAL)
 
 
 FILES_KEPT = 5

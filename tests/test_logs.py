@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -41,3 +43,12 @@ def test_a_log_file_without_room_does_not_fill_stderr_with_tracebacks(capsys: py
         handler.handle(logging.makeLogRecord({"msg": f"line {number}"}))
     handler.close()
     assert capsys.readouterr().err == ""
+
+
+def test_what_another_instance_answered_is_not_repeated_in_the_log() -> None:
+    """The SDK tells of an answer that is none with a traceback, in which the answer stands."""
+    said = "from crow_plugins import config, logs; import logging; logs.configure(config.Environment()); "
+    said += "logging.getLogger('mcp.client.streamable_http').error('theirs'); logging.getLogger('mcp').error('ours')"
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert "ours" in done.stderr
+    assert "theirs" not in done.stderr

@@ -105,6 +105,7 @@ class Peer:
     claims: Claims = field(default_factory=Claims)
     wanted: set[int] = field(default_factory=set)  # segments that it was asked about
     refused: bool = False  # to give the head that it says it has; until it says something else
+    lacks_hashes: bool = False  # it gave that, and not yet what leads there
     begins_right: bool = False  # of a feed whose prefix is decided: the peer has shown that its copy begins with it
 
 
@@ -260,12 +261,11 @@ class Exchange:
         claims, start = self._peer.claims, message.start
         if isinstance(message, Bitfield):
             claims.replace(start, message.bits, bound)
-            return
-        stop = min(start + message.length, LENGTH_MAX)
-        if message.drop:
-            claims.remove(start, stop, bound)
         else:
-            claims.add(start, stop, bound)
+            tell = claims.remove if message.drop else claims.add
+            tell(start, min(start + message.length, LENGTH_MAX), bound)
+        if self._peer.lacks_hashes:  # they come with the blocks
+            self._peer.refused = self._peer.lacks_hashes = False
 
     def _not_given(self, number: int, bound: int) -> None:
         """There will be no such answer: ask nobody for it again who has not said anything new."""
@@ -275,7 +275,7 @@ class Exchange:
         if asked.block is not None:
             self._peer.claims.remove(asked.block.index, asked.block.index + 1, bound)
         else:
-            self._peer.refused = True
+            self._peer.refused, self._peer.lacks_hashes = True, asked.hash is not None
             self._search, self._must_compare = None, False
 
     def _blocks_came(self, feed: Feed, store: Store, messages: Sequence[Data]) -> bool:

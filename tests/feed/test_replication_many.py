@@ -63,6 +63,23 @@ def test_a_branch_is_followed_along_a_line() -> None:
     assert blocks_of(carols) == blocks_of(feed)
 
 
+def test_a_branch_is_followed_along_a_line_also_by_who_asks_before_its_blocks_are_there() -> None:
+    feed = feed_of(1, *numbered(70))
+    first, second, [bobs], [carols] = line(feed)
+    first.run()
+    second.run()
+    truncate(feed, 1, 37, 4)
+    append(feed, 1, *numbered(60, b"other"))
+    while bobs.head != feed.head:
+        first.run(bytes_max=100)
+    assert held(bobs) == list(range(37))
+    second.run()
+    assert carols.head.fork == 0  # where the branches part, Bob cannot say yet
+    first.run()
+    second.run()
+    assert blocks_of(carols) == blocks_of(bobs) == blocks_of(feed)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_download_that_is_cut_off_again_and_again_goes_on_where_it_was(seed: int) -> None:
     feed = feed_of(1, *numbered(700))

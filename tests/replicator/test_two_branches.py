@@ -126,7 +126,7 @@ async def test_both_branches_of_a_machine_that_does_not_come_back_reach_everybod
                 await to_thread(introduce, lost.host, home.host, None)
                 await acquainted(lost, laptop)
                 await lost.holds(*everything)
-                await until(lambda: lost.sync.suspect() is None)
+                await until(lambda: rows(lost, DISPUTED) == [] and lost.sync.suspect() is None)  # not before it doubts
                 await lost.remember("back again")
                 for each in (lost, home, laptop, phone):
                     await each.holds(*everything, "back again")
