@@ -156,7 +156,7 @@ REPLICATOR_ENTRY = [
                 '    if False:\n        raise Malformed("it is no object")',
             ),
         ),
-        ("an entry has its fields only", ('fields.keys() - {"open"} != REQUIRED or ', "")),
+        ("an entry has its fields only", ("fields.keys() - OPTIONAL != REQUIRED or ", "")),
         ("an entry is of this format", (' or fields["v"] != FORMAT or fields["v"] is True:', ":")),
         ("true is no format", (' or fields["v"] is True:', ":")),
         ("a type is a name", ('type = _matching(fields, "type", NAME)', 'type = fields["type"]')),
