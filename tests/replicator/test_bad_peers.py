@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from asyncio import to_thread
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -220,6 +220,20 @@ async def by_hand(one: Instance, other: Instance) -> AsyncIterator[tuple[Link, H
         await asyncio.gather(running, return_exceptions=True)
 
 
+def say(link: Link, asked: Sequence[Request], key: bytes) -> None:
+    """Ask for blocks of a feed, in the next turn of the link, which has its session for itself then."""
+    channel = Channel(messages.PROTOCOL, discovery_key(key))
+    said, work = [Message(channel, *messages.encode(each)) for each in asked], link._work
+
+    def say_first(*, grown: bool = False) -> bytes:
+        link.session.say(*said)
+        said.clear()
+        return work(grown=grown)
+
+    link._work = say_first  # type: ignore[method-assign]
+    link.signal(Signal.FEEDS_GREW)
+
+
 @asynccontextmanager
 async def beside_heron(folder: Path) -> AsyncIterator[tuple[Instance, Instance, Instance]]:
     """Grackle, which heron dials and swan does not."""
@@ -289,13 +303,11 @@ async def test_a_peer_that_asks_for_everything_and_reads_slowly_costs_a_few_answ
             await until(lambda: applied(swan, grackle) == 40)  # what follows is asked for by hand alone
             stream.little_room()
             stream.pause_seconds, handed, begun = 0.005, Handed(monkeypatch, stream), stream.received
-            channel = Channel(messages.PROTOCOL, discovery_key(grackle.sync.own.key))
             asked = [
                 Request(10_000 + number, 0, ProofRequest(block=BlockRequest(number % 40, 0)))
                 for number in range(wanted)
             ]
-            await to_thread(link.session.say, *(Message(channel, *messages.encode(each)) for each in asked))
-            link.signal(Signal.FEEDS_GREW)
+            say(link, asked, grackle.sync.own.key)
             await until(lambda: stream.received - begun > taken)
             most = handed.most
             assert swan.host.instance.id in grackle.sync.connected()
@@ -308,11 +320,8 @@ async def test_a_peer_that_floods_is_left_and_nobody_else_notices(tmp_path: Path
         await grackle.remember("something to ask for")
         async with by_hand(swan, grackle) as (link, _):
             await until(lambda: grackle.sync.own.key in link.session.keys)
-            channel = Channel(messages.PROTOCOL, discovery_key(grackle.sync.own.key))
             asked = [Request(number, 0, ProofRequest(block=BlockRequest(0, 0))) for number in range(1000, 7000)]
-            said = [Message(channel, *messages.encode(each)) for each in asked]
-            await to_thread(link.session.say, *said)
-            link.signal(Signal.FEEDS_GREW)
+            say(link, asked, grackle.sync.own.key)
             await left(grackle, swan, heron)
 
 
