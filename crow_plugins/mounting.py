@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastmcp.server.auth import AuthProvider, MultiAuth, TokenVerifier
+from fastmcp.server.providers import FastMCPProvider, Provider
 
 from crow_hooks import CrowError
 from crow_plugins.assistants import AssistantTokens
@@ -31,12 +33,13 @@ class AuthenticationMissing(CrowError):
 
 
 class NameTaken(CrowError):
-    """The server has a tool of the same name as one of Crow's."""
+    """The server has tools, resources or prompts of the same names as Crow's; `names` are those of each kind."""
 
     code = "name_taken"
 
-    def __init__(self, names: list[str]) -> None:
-        super().__init__(f"the server has tools called {', '.join(names)} already; rename them, then mount Crow")
+    def __init__(self, names: dict[str, list[str]]) -> None:
+        what = " and ".join(f"{kind} called {', '.join(each)}" for kind, each in names.items())
+        super().__init__(f"the server has {what} already; rename them, then mount Crow")
 
 
 def mount(server: FastMCP, home: Path | None = None, *, authenticate: bool = True, **options: Any) -> Host:
@@ -63,10 +66,27 @@ def mount(server: FastMCP, home: Path | None = None, *, authenticate: bool = Tru
 
 
 def _refuse_taken_names(server: FastMCP, ours: FastMCP) -> None:
-    taken = {tool.name for tool in await_in_thread(server.list_tools())}
-    clashes = sorted(tool.name for tool in await_in_thread(ours.list_tools()) if tool.name in taken)
+    theirs, known = await_in_thread(_names([server])), await_in_thread(_names(_all_providers(ours)))
+    taken = {kind: sorted(names & known[kind]) for kind, names in theirs.items()}
+    clashes = {kind: names for kind, names in taken.items() if names}
     if clashes:
         raise NameTaken(clashes)
+
+
+def _all_providers(server: FastMCP) -> list[Provider]:
+    """What the parts of a server provide, asked past their gates: a plugin that is off may be switched on later."""
+    parts = [each.server for each in server.providers if isinstance(each, FastMCPProvider)]
+    return [*server.providers, *(provider for part in parts for provider in part.providers)]
+
+
+async def _names(sources: Sequence[FastMCP | Provider]) -> dict[str, set[str]]:
+    names: dict[str, set[str]] = {"tools": set(), "resources": set(), "prompts": set()}
+    for source in sources:
+        names["tools"] |= {tool.name for tool in await source.list_tools()}
+        names["resources"] |= {str(resource.uri) for resource in await source.list_resources()}
+        names["resources"] |= {template.uri_template for template in await source.list_resource_templates()}
+        names["prompts"] |= {prompt.name for prompt in await source.list_prompts()}
+    return names
 
 
 def _composed(theirs: AuthProvider | None, ours: AssistantTokens) -> AuthProvider:

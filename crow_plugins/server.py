@@ -8,6 +8,7 @@ what reads.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from fastmcp import FastMCP
 from fastmcp.prompts.base import Prompt
 from fastmcp.resources.base import Resource
 from fastmcp.resources.template import ResourceTemplate
-from fastmcp.server.dependencies import get_access_token
+from fastmcp.server.dependencies import fastmcp_request_ctx, get_access_token
 from fastmcp.server.middleware.dereference import DereferenceRefsMiddleware
 from fastmcp.server.providers import FastMCPProvider
 from fastmcp.server.server import default_lifespan
@@ -48,6 +49,8 @@ from crow_plugins.session_state import load_when_kept
 
 if TYPE_CHECKING:
     from crow_plugins.host import Host
+
+log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -193,10 +196,22 @@ class Directory(Transform):
 
 
 class Gate(Transform):
-    """Shows a plugin's components while the plugin is on and the caller may use them."""
+    """Shows a plugin's components while the plugin is on and the caller may use them.
 
-    def __init__(self, open: Callable[[], bool]) -> None:
-        self._open = open
+    Nobody may who came over HTTP unasked. The server that we are mounted on asks, or is not served; but that one may
+    be mounted on another, whose own auth is then the only one there is.
+    """
+
+    def __init__(self, is_on: Callable[[], bool]) -> None:
+        self._is_on = is_on
+
+    def _open(self) -> bool:
+        if not self._is_on():
+            return False
+        if _came_by_http() and get_access_token() is None:
+            _tell_of_open_server()
+            return False
+        return True
 
     def _may_call(self, tool: Tool) -> bool:
         if not self._open():
@@ -236,6 +251,17 @@ class Gate(Transform):
         self, name: str, call_next: GetPromptNext, *, version: VersionSpec | None = None
     ) -> Prompt | None:
         return await call_next(name, version=version) if self._open() else None
+
+
+@cache
+def _tell_of_open_server() -> None:
+    """Once a process: every component would say so at every call."""
+    log.error("a server without an auth answers over HTTP with Crow mounted on it, so it shows nothing of Crow")
+
+
+def _came_by_http() -> bool:
+    message = fastmcp_request_ctx.get()
+    return message is not None and message.request is not None
 
 
 class GatedRoute(BaseRoute):

@@ -84,6 +84,34 @@ async def test_a_tool_of_the_same_name_is_refused_and_nothing_is_mounted(home: P
     assert server.auth is None
 
 
+async def test_names_of_a_plugin_that_is_off_and_of_prompts_and_resources_are_refused_too(home: Path) -> None:
+    home.joinpath("plugin_manifest.toml").write_text('[[plugin]]\nname = "blog"\nenabled = false\n')
+    server = theirs()
+    server.tool(lambda: "mine", name="crow_create_post", description="Mine.")
+    server.prompt(lambda: "mine", name="catch_up", description="Mine.")
+    server.resource("crow://memories/{id}", name="mine")(lambda id: id)
+    with pytest.raises(NameTaken) as refusal:
+        mount(server, home)
+    assert "tools called crow_create_post and resources called crow://memories/{id} and prompts called catch_up" in str(
+        refusal.value
+    )
+
+
+async def test_on_a_server_below_another_without_auth_nothing_is_shown_over_http(home: Path) -> None:
+    server, root = theirs(), FastMCP("root")
+    with mount(server, home):
+        root.mount(server)
+        async with asgi_server(root) as running, running.client() as client:
+            assert (await client.call_tool("greet", {})).data == "hello"
+            assert [tool.name for tool in await client.list_tools()] == ["greet"]
+            assert [*await client.list_prompts(), *await client.list_resources()] == []
+            assert await client.list_resource_templates() == []
+            refusal = await client.call_tool("crow_store_memory", {"content": "by nobody"}, raise_on_error=False)
+            assert refusal.is_error
+        async with Client(root) as client:
+            await client.call_tool("crow_store_memory", {"content": "by whoever runs it"})
+
+
 async def test_a_server_without_auth_gets_ours(home: Path) -> None:
     server = theirs()
     with mount(server, home) as host:
