@@ -35,6 +35,7 @@ from crow_plugins.keyring import Identity, Keyring
 from crow_plugins.running import Running, running_gateway
 from crow_plugins.store import DatabaseNewer, Machine, schema, this_machine
 from crow_plugins.store.clock import CLOCK_STEP_SECONDS_MAX
+from crow_plugins.wording import size
 
 log = logging.getLogger(__name__)
 
@@ -266,7 +267,7 @@ def _sqlite_finding(version: str) -> Finding:
 
 def _database(premises: Premises) -> Finding:
     with _reading(premises):
-        return Finding(True, f"{premises.home.database.name} opens, {_size(premises.home.database.stat().st_size)}")
+        return Finding(True, f"{premises.home.database.name} opens, {size(premises.home.database.stat().st_size)}")
 
 
 def _integrity(premises: Premises) -> Finding:
@@ -296,11 +297,12 @@ def _schema(premises: Premises) -> Finding:
 
 def _wal(premises: Premises) -> Finding:
     log_file = premises.home.database.with_name(f"{premises.home.database.name}-wal")
-    size = log_file.stat().st_size if log_file.exists() else 0
-    if size <= WAL_BYTES_MAX:
-        return Finding(True, f"{_size(size)} wait to be copied into the database")
+    waiting = log_file.stat().st_size if log_file.exists() else 0
+    message = f"{size(waiting)} wait to be copied into the database"
+    if waiting <= WAL_BYTES_MAX:
+        return Finding(True, message)
     remedy = "some process reads without end: stop every process of this home, then run crow status"
-    return Finding(False, f"{_size(size)} wait to be copied into the database", remedy)
+    return Finding(False, message, remedy)
 
 
 def _disk(premises: Premises) -> Finding:
@@ -311,9 +313,9 @@ def _disk(premises: Premises) -> Finding:
 
 
 def _disk_finding(free: int, kept: int) -> Finding:
-    message = f"{_size(free)} free"
+    message = f"{size(free)} free"
     if free < FREE_BYTES_MIN:
-        return Finding(False, message, f"make room: writes fail when it is full, and {_size(FREE_BYTES_MIN)} is little")
+        return Finding(False, message, f"make room: writes fail when it is full, and {size(FREE_BYTES_MIN)} is little")
     if free < kept:
         return Finding(True, message, "make room before an upgrade: it copies the database when tables change")
     return Finding(True, message)
@@ -453,11 +455,3 @@ def _no_database(premises: Premises) -> NotFound:
 def _sql(premises: Premises, statement: str) -> str:
     """A command line that runs it: apsw brings a shell for its own SQLite."""
     return shlex.join([sys.executable, "-m", "apsw", str(premises.home.database), statement])
-
-
-def _size(count: int) -> str:
-    for unit in ("bytes", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count} {unit}"
-        count //= 1024
-    return f"{count} GiB"

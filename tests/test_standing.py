@@ -41,8 +41,12 @@ def test_what_a_person_asks_of_one_machine_or_one_conflict_is_answered_by_name(t
     with instance.host:
         fill(instance.host, conflicts=1)
     now = crow(instance.home, "sync", "now", "wren", "--wait", "0.1")
-    assert (now.returncode, now.stdout) == (0, "Not reached: wren; see why with: crow instances check INSTANCE\n")
+    assert (now.returncode, now.stdout) == (1, "Not reached: wren\n")
+    assert now.stderr == "crow: not everybody was reached; see why with: crow instances check wren\n"
     assert "did you mean wren" in crow(instance.home, "sync", "now", "wrenn").stderr
+    elsewhere = crow(instance.home, "sync", "conflicts", "--table", "memmories")
+    assert (elsewhere.returncode, elsewhere.stdout) == (1, "")
+    assert elsewhere.stderr == "crow: no table memmories is synced here; did you mean memories?\n"
     conflict = json.loads(crow(instance.home, "sync", "conflicts", "--json").stdout)["items"][0]["id"]
     assert "here: " in crow(instance.home, "sync", "show", conflict).stdout
 
@@ -52,7 +56,13 @@ def test_what_a_person_asks_of_one_machine_or_one_conflict_is_answered_by_name(t
     [
         ({"importance": 99}, "importance is a whole number from 1 to 10"),
         ({"content": "  "}, "content must not be empty"),
-        ({"colour": "red"}, "memories has no colour; a row has content, category"),
+        ({"colour": "red"}, "memories has no colour; what can be merged of a row is content, category"),
+        (
+            {"created_at": 1},
+            "created_at of memories stays as it is here in a merge; what can be merged of a row is",
+        ),
+        ({"content": "x", "origin_instance": "me"}, "origin_instance of memories stays as it is"),
+        ({"updated_at": 1}, "updated_at of memories stays as it is"),
     ],
 )
 def test_what_a_merge_may_not_say_is_told_in_the_words_of_the_field(

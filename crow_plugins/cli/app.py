@@ -109,6 +109,8 @@ def _command_line(arguments: Sequence[str]) -> Iterator[App]:
         result = command(*bound.args, **bound.kwargs, **given)
         if isinstance(result, Answer):
             terminal.answer(result.value, result.text)
+            if result.fault is not None:
+                raise result.fault
         elif result is not None:
             terminal.answer(result, result if isinstance(result, str) else None)
 

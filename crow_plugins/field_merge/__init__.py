@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crow_hooks import REPLICATION, Conflict, Crow, Resolution, Transaction, hookimpl
-from crow_plugins.field_merge.merging import bookkeeping_of, merged
+from crow_plugins.field_merge.merging import merged, unmerged_of
 
 
 @hookimpl
@@ -11,4 +11,4 @@ def on_conflict(crow: Crow, conflict: Conflict, transaction: Transaction) -> Res
     base = crow.service(REPLICATION).ancestor(conflict, transaction)
     if base is None or conflict.local_deleted or conflict.remote_deleted:
         return None
-    return merged(conflict, base, bookkeeping_of(crow, conflict.table))
+    return merged(conflict, base, unmerged_of(crow, conflict.table))

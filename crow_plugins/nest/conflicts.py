@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -65,7 +65,7 @@ class Conflicts:
             conflict=found,
             fields=differences(local, remote, found["base"]),
             same=alike(local, remote),
-            mergeable=found["deleted_by"] is None,
+            mergeable=self._mergeable(found),
             local=self._side(found["local_instance_id"], found["local"]),
             remote=self._side(found["remote_instance_id"], found["remote"]),
             keep=keep,
@@ -99,6 +99,11 @@ class Conflicts:
         table = self._tables().get(found["table"])
         silent = {column.name for column in table.columns if column.bookkeeping} if table else set()
         return {name: value for name, value in found[side].items() if name not in silent}
+
+    def _mergeable(self, found: Mapping[str, Any]) -> Collection[str]:
+        """The fields that a person may merge, of those in which two versions of a row differ that nobody deleted."""
+        table = self._tables().get(found["table"])
+        return set(table.mergeable).intersection(found["fields"]) if table and found["deleted_by"] is None else ()
 
     def _side(self, instance_id: str | None, data: Mapping[str, object]) -> dict[str, object]:
         """Who wrote a side, and when, as far as the row says that."""

@@ -14,6 +14,7 @@ from crow_hooks import (
     Command,
     Crow,
     ServiceKey,
+    SyncedTable,
     Tables,
     Transaction,
     hookimpl,
@@ -38,7 +39,7 @@ def setup(crow: Crow) -> None:
     premises.when_open(lambda: sync.look_back() if premises.is_enabled("replicator") else None)
     crow.provide(SYNC, sync)
     crow.provide(REPLICATION, sync)
-    crow.provide(CONFLICTS, Conflicts(crow))
+    crow.provide(CONFLICTS, _conflicts(crow))
 
 
 @hookimpl
@@ -55,7 +56,7 @@ def on_local_write(crow: Crow, change: Change, transaction: Transaction) -> None
 def register_server(crow: Crow) -> FastMCP:
     from crow_plugins.replicator.tools import replicator_tools  # FastMCP is imported when it is served only
 
-    return replicator_tools(crow.instance.id, crow.service(SYNC), crow.service(REGISTRY), Conflicts(crow))
+    return replicator_tools(crow.instance.id, crow.service(SYNC), crow.service(REGISTRY), _conflicts(crow))
 
 
 @hookimpl
@@ -71,7 +72,7 @@ def register_commands(crow: Crow) -> Sequence[Command]:
     from crow_plugins.replicator.feed_commands import feed_commands
 
     sync, keyring = crow.service(SYNC), crow.service(PREMISES).keyring
-    return [*commands(crow.instance.id, sync, Conflicts(crow)), *feed_commands(crow, sync.own, keyring)]
+    return [*commands(crow.instance.id, sync, _conflicts(crow)), *feed_commands(crow, sync.own, keyring)]
 
 
 @hookimpl
@@ -89,3 +90,10 @@ async def startup(crow: Crow) -> None:
 @hookimpl
 async def shutdown(crow: Crow) -> None:
     await crow.service(SYNC).stop()
+
+
+def _conflicts(crow: Crow) -> Conflicts:
+    premises = crow.service(PREMISES)
+    return Conflicts(
+        crow, lambda: [table.name for _, table in premises.contributions("register_synced_tables", SyncedTable)]
+    )

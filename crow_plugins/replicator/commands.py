@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from crow_hooks import Answer, Command, Invalid, Resolution, SyncProgress, Trouble
+from crow_hooks import Answer, Command, CrowError, Invalid, Resolution, SyncProgress, Trouble
 from crow_plugins.remarks import Remark, of_conflicts, of_sync
 from crow_plugins.replicator.conflicts import ConflictRecord, Conflicts
 from crow_plugins.replicator.sync import InstanceSyncManager
@@ -21,6 +21,19 @@ from crow_plugins.wording import ago, called, columns, duration, number, plural
 
 TITLE_MAX = 70
 TROUBLES_SHOWN = 5
+
+
+class NotInSync(CrowError):
+    """Not everything that the others have is here, or not everybody was reached."""
+
+    code = "not_in_sync"
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        super().__init__(
+            f"not everybody was reached; see why with: crow instances check {missing[0]}"
+            if missing
+            else "not everything is here yet; wait longer with --wait, or see why with: crow sync status"
+        )
 
 
 def commands(own_id: str, sync: InstanceSyncManager, conflicts: Conflicts) -> Sequence[Command]:
@@ -62,13 +75,16 @@ def _now(sync: InstanceSyncManager) -> Callable[..., object]:
     ) -> object:
         """Connect to the other machines, and wait until their changes are here; lets a peer in that was shut out.
 
+        It has failed, with exit code 1, unless everybody was reached and everything is here.
+
         Parameters
         ----------
         instance
             Only this one, by id or name.
         """
         progress = asyncio.run(sync.sync_once(instance, wait))
-        return Answer(asdict(progress), _came_of(progress))
+        fault = None if progress.complete else NotInSync(progress.missing)
+        return Answer(asdict(progress), _came_of(progress), fault)
 
     return now
 
@@ -78,7 +94,7 @@ def _came_of(progress: SyncProgress) -> str:
         return "Everything is here."
     lines = [f"{plural(progress.remaining, 'entry is', 'entries are')} still to come."] if progress.remaining else []
     if progress.missing:
-        lines.append(f"Not reached: {', '.join(progress.missing)}; see why with: crow instances check INSTANCE")
+        lines.append(f"Not reached: {', '.join(progress.missing)}")
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from peewee import Database
 
 from crow_hooks import Conflict, Crow, Data, Invalid, NotFound, Resolution, Version
 from crow_plugins.causality import instance_of
+from crow_plugins.manifest import nearest
 from crow_plugins.replicator.history import ancestor
 from crow_plugins.store import WriteTransaction, still_open
 
@@ -84,8 +86,9 @@ class ConflictPage:
 class Conflicts:
     """The conflicts of one instance. Every method is database work."""
 
-    def __init__(self, crow: Crow) -> None:
-        self._crow = crow
+    def __init__(self, crow: Crow, synced_tables: Callable[[], Iterable[str]]) -> None:
+        """`synced_tables` names those of every plugin that is installed, on or off."""
+        self._crow, self._synced_tables = crow, synced_tables
 
     def list(
         self,
@@ -98,12 +101,14 @@ class Conflicts:
     ) -> ConflictPage:
         """The newest first, of all instances or those whose other version one of them wrote.
 
-        Raises `Invalid` for a cursor that was not given out.
+        Raises `Invalid` for a cursor that was not given out, `NotFound` for a table that there is not.
         """
         wanted = "WHERE (? IS NULL OR table_name = ?) AND (? IS NULL OR remote_instance_id = ?)"
         wanted += " AND resolved = 0" if unresolved_only else ""
         values, before = (table, table, instance_id, instance_id), _position(cursor)
         with self._crow.read() as db:
+            if table is not None:
+                self._refuse_unknown(db, table)
             total = int(db.execute_sql(f"SELECT count(*) FROM sync_conflicts {wanted}", values).fetchone()[0])
             rows = db.execute_sql(
                 f"SELECT {COLUMNS} FROM sync_conflicts {wanted} AND (created_at, id) < (?, ?) "
@@ -112,6 +117,13 @@ class Conflicts:
             ).fetchall()
         items = [_record(row) for row in rows[:limit]]
         return ConflictPage(items, _cursor(items[-1]) if len(rows) > limit else None, total)
+
+    def _refuse_unknown(self, db: Database, table: str) -> None:
+        """A table may have conflicts from the time when its plugin was installed."""
+        met = {name for (name,) in db.execute_sql("SELECT DISTINCT table_name FROM sync_conflicts")}
+        known = met.union(self._synced_tables())
+        if table not in known:
+            raise NotFound(f"no table {table} is synced here{nearest(table, known)}")
 
     def open_by_instance(self) -> dict[str, int]:
         """How many are open, by the instance that wrote the other version."""

@@ -66,8 +66,8 @@ class Kind(Generic[Record]):
         """What travels of it."""
         columns = (
             *(replace(field.column, clean=field.clean) for field in self.fields),
-            Column("origin_instance", bytes_max=64),
-            Column("created_at", "integer"),
+            Column("origin_instance", bytes_max=64, provenance=True),
+            Column("created_at", "integer", provenance=True),
             Column("updated_at", "integer", bookkeeping=True),
         )
         return SyncedTable(self.table, columns, tuple(dict.fromkeys(self.changes)), numbered_by=NUMBERED_BY)

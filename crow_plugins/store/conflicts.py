@@ -6,7 +6,7 @@ Only the open set is the same on every instance; how and when one was closed is 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import peewee
 
@@ -88,7 +88,7 @@ def rows_in_conflict(db: peewee.Database) -> list[tuple[str, str]]:
     return [(str(table), str(row_id)) for table, row_id in rows]
 
 
-def outcome(conflict: Conflict, resolution: Resolution, columns: Mapping[str, Column]) -> tuple[bool, Data]:
+def outcome(conflict: Conflict, resolution: Resolution, shape: Shape) -> tuple[bool, Data]:
     """Whether the row is deleted by a resolution, and the image that it has then. Raises `Invalid`."""
     if resolution.kind != "merge" and resolution.data:
         raise Invalid(f"{resolution.kind} takes that side as it is; settle with merge to change fields")
@@ -98,11 +98,20 @@ def outcome(conflict: Conflict, resolution: Resolution, columns: Mapping[str, Co
         return conflict.remote_deleted, conflict.remote
     if not resolution.data:
         raise Invalid("a merge names the fields that change; give at least one, or settle with local or remote")
-    unknown = sorted(resolution.data.keys() - columns.keys())
-    if unknown:
-        raise Invalid(f"{conflict.table} has no {', '.join(unknown)}; a row has {', '.join(columns)}")
-    said = {name: _said(conflict, columns[name], value) for name, value in resolution.data.items()}
+    _refuse_what_nobody_merges(shape, resolution.data.keys())
+    said = {name: _said(conflict, shape.columns[name], value) for name, value in resolution.data.items()}
     return False, {**conflict.local, **said}
+
+
+def _refuse_what_nobody_merges(shape: Shape, named: Collection[str]) -> None:
+    mergeable = shape.table.mergeable
+    advice = f"what can be merged of a row is {', '.join(mergeable)}"
+    unknown = sorted(name for name in named if name not in shape.columns)
+    if unknown:
+        raise Invalid(f"{shape.table.name} has no {', '.join(unknown)}; {advice}")
+    kept = sorted(name for name in named if name not in mergeable)
+    if kept:
+        raise Invalid(f"{', '.join(kept)} of {shape.table.name} stays as it is here in a merge; {advice}")
 
 
 def _said(conflict: Conflict, column: Column, value: object) -> object:

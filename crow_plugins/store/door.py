@@ -176,7 +176,7 @@ class WriteTransaction:
         shape = self._door.shapes[conflict.table]
         if conflict.id not in {each.id for each in self.open_conflicts(conflict.table, conflict.row_id)}:
             raise ChangedMeanwhile(conflict.table, conflict.row_id)
-        deleted, data = conflicts.outcome(conflict, resolution, shape.columns)
+        deleted, data = conflicts.outcome(conflict, resolution, shape)
         with self._all_or_nothing():
             if not deleted:
                 shape.check(conflict.row_id, data)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from peewee import Database
 
     from crow_hooks.crow import Crow
+    from crow_hooks.errors import CrowError
 
 Data = Mapping[str, object]
 Role = Literal["home", "satellite"]
@@ -127,7 +128,7 @@ class Column:
 
     A bookkeeping column travels but does not make two versions differ: `updated_at`
     must not turn equal edits into a conflict, nor a write that changes nothing into one
-    that does.
+    that does. A provenance column says where a row comes from. Neither is anybody's to merge.
 
     `clean` takes what a person says of it in settling a conflict to what is stored, or raises
     `Invalid`. What arrives, and what one of the two sides has, is held to the rest alone.
@@ -138,6 +139,7 @@ class Column:
     bytes_max: int = 64 * 1024
     nullable: bool = False
     bookkeeping: bool = False
+    provenance: bool = False
     clean: Callable[[object], object] | None = field(default=None, compare=False, repr=False)
 
 
@@ -157,6 +159,15 @@ class SyncedTable:
     change_types: tuple[str, ...]
     natural_key: str | None = None
     numbered_by: str | None = None
+
+    @property
+    def mergeable(self) -> tuple[str, ...]:
+        """The columns that a merge may name: neither bookkeeping nor provenance, nor the key that makes the id."""
+        return tuple(
+            column.name
+            for column in self.columns
+            if not (column.bookkeeping or column.provenance or column.name == self.natural_key)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,10 +224,14 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command answers: a JSON value for `--json`, and text for a person."""
+    """What a command answers: a JSON value for `--json`, and text for a person.
+
+    With a `fault`, the command has failed all the same: its sentence follows, and the exit code is 1.
+    """
 
     value: object
     text: str
+    fault: CrowError | None = None
 
 
 @dataclass(frozen=True, slots=True)

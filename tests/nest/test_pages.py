@@ -137,3 +137,17 @@ def test_a_conflict_in_which_one_side_deleted_the_row_says_which(grackle: Instan
     assert "Keep the row" in page
     assert "Delete it" in page
     assert "Save the merge" not in page
+
+
+def test_where_a_row_comes_from_is_shown_and_not_merged(grackle: Instance, web: TestClient) -> None:
+    fill(grackle.host, conflicts=1)
+    [conflict] = [each for each in grackle.conflicts() if each.table == "memories"]
+    page = web.get(f"/nest/conflicts/{conflict.id}").text
+    assert ">origin_instance</h2>" in page
+    assert 'name="field:content"' in page
+    assert 'name="field:origin_instance"' not in page
+    key = page.split('name="form_key" value="')[1].split('"')[0]
+    forged = {"form_key": key, "resolution": "merge", "field:content": "mended", "field:origin_instance": "me"}
+    answer = web.post(f"/nest/conflicts/{conflict.id}", data=forged)
+    assert "origin_instance of memories stays as it is here in a merge" in answer.text
+    assert grackle.settled(conflict.id).resolution is None

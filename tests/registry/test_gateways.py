@@ -98,6 +98,9 @@ async def test_a_refusal_tells_the_assistant_its_code(gateways: dict[str, Gatewa
         await call(gateways["grackle"], "crow_register_instance", gateway_url=gateways["grackle"].base_url)
     with pytest.raises(ToolError, match=r"^zone_off: "):
         await call(gateways["grackle"], "crow_register_instance", gateway_url="http://10.0.0.7:3001")
+    with pytest.raises(ToolError, match=r"^not_found: no table memmories is synced here; did you mean memories\?"):
+        await call(gateways["grackle"], "crow_list_conflicts", table="memmories")
+    assert (await call(gateways["grackle"], "crow_list_conflicts", table="memories"))["total"] == 0
 
 
 async def test_checking_says_who_is_there(gateways: dict[str, Gateway]) -> None:

@@ -73,14 +73,18 @@ class Instance:
             rows = db.execute_sql("SELECT count(*) FROM row_versions WHERE digest IS NULL").fetchone()
         return int(rows[0])
 
+    @property
+    def desk(self) -> Conflicts:
+        return Conflicts(self.host.hook.handle("replicator"), lambda: self.host.owners)
+
     def conflicts(self) -> list[ConflictRecord]:
-        return Conflicts(self.host.hook.handle("replicator")).list().items
+        return self.desk.list().items
 
     def settle(self, conflict_id: str, resolution: Resolution) -> None:
-        Conflicts(self.host.hook.handle("replicator")).resolve(conflict_id, resolution, by="person")
+        self.desk.resolve(conflict_id, resolution, by="person")
 
     def settled(self, conflict_id: str) -> ConflictRecord:
-        return Conflicts(self.host.hook.handle("replicator")).get(conflict_id)
+        return self.desk.get(conflict_id)
 
     async def apart(self) -> None:
         """Neither dial nor hear anybody for a while."""

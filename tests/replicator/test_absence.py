@@ -10,7 +10,6 @@ import pytest
 
 from crow_plugins.host import Host
 from crow_plugins.replicator import sync
-from crow_plugins.replicator.conflicts import Conflicts
 from crow_plugins.replicator.feed_storage import DatabaseStorage, find_feed
 from crow_plugins.replicator.seal import SealFile
 from crow_plugins.replicator.tools import status_text, sync_answer
@@ -70,7 +69,7 @@ async def test_a_satellite_that_was_off_for_ten_thousand_writes_says_how_far_it_
 
 
 def status(instance: Instance) -> dict[str, Any]:
-    answer = sync_answer(instance.host.instance.id, instance.sync, Conflicts(instance.host.hook.handle("replicator")))
+    answer = sync_answer(instance.host.instance.id, instance.sync, instance.desk)
     feed = answer.feeds[1]
     if feed.rate is not None:
         assert " a second, about " in status_text(answer)

@@ -14,7 +14,6 @@ import pytest
 from crow_hooks import Finding
 from crow_plugins.doctor import Premises, examine
 from crow_plugins.remarks import of_sync
-from crow_plugins.replicator.conflicts import Conflicts
 from crow_plugins.replicator.failing import Failing
 from crow_plugins.replicator.shelf import ChainFeed
 from crow_plugins.replicator.tools import SyncAnswer, status_text, sync_answer
@@ -70,7 +69,7 @@ def test_an_entry_is_not_searched_for_where_the_disk_is_at_fault(
 
 
 def answer(instance: Instance) -> SyncAnswer:
-    return sync_answer(instance.host.instance.id, instance.sync, Conflicts(instance.host.hook.handle("replicator")))
+    return sync_answer(instance.host.instance.id, instance.sync, instance.desk)
 
 
 def test_a_busy_database_is_no_fault_of_an_entry_either(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

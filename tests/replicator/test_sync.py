@@ -14,7 +14,7 @@ import pytest
 from crow_hooks import Resolution
 from crow_plugins.outbound.urls import DEFAULT_ZONES, parse
 from crow_plugins.replicator import mending
-from crow_plugins.replicator.conflicts import Conflicts, OpenSides
+from crow_plugins.replicator.conflicts import OpenSides
 from crow_plugins.replicator.transport import dial
 from crow_plugins.store.backup import back_up, restore
 from tests.gateway_process import crow
@@ -45,7 +45,7 @@ def sides_beside_a_writer(instance: Instance, conflict_id: str) -> OpenSides | N
     """What an open conflict is about, asked for while another process holds the right to write."""
     with closing(apsw.Connection(str(instance.home / "crow.db"))) as other:
         other.execute("BEGIN IMMEDIATE")
-        sides = Conflicts(instance.host.hook.handle("replicator")).sides(conflict_id)
+        sides = instance.desk.sides(conflict_id)
         other.execute("ROLLBACK")
     return sides
 
