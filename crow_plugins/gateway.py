@@ -57,9 +57,12 @@ class GatewayRunning(CrowError):
 
     code = "gateway_running"
 
-    def __init__(self, home: Path, pid: int | None) -> None:
+    def __init__(self, home: Path, pid: int | None, to_go_on: str | None = None) -> None:
+        """`to_go_on` is what to do once it is stopped, for whom its address is of no use."""
         known = f"process {pid}" if pid else "another process"
-        super().__init__(f"{known} runs the gateway of {home} already; stop it first, or use its address")
+        how = f" with Ctrl-C where it runs, or: kill {pid}" if pid else " with Ctrl-C where it runs"
+        advice = "stop it first, or use its address" if to_go_on is None else f"stop it{how}; then {to_go_on}"
+        super().__init__(f"{known} runs the gateway of {home} already; {advice}")
 
 
 class AddressTaken(CrowError):
@@ -127,13 +130,16 @@ def serve(
 
 
 @contextmanager
-def only_gateway(home: Home) -> Iterator[None]:
-    """Hold the lock of the home's gateway; the kernel lets go of it however the process ends."""
+def only_gateway(home: Home, to_go_on: str | None = None) -> Iterator[None]:
+    """Hold the lock of the home's gateway; the kernel lets go of it however the process ends.
+
+    Raises `GatewayRunning`, which says with `to_go_on` what to do once that one is stopped.
+    """
     descriptor = os.open(home.gateway_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "r+b") as lock:
         if not _locked(lock.fileno()):
             running = announced(home)
-            raise GatewayRunning(home.folder, running.pid if running else None)
+            raise GatewayRunning(home.folder, running.pid if running else None, to_go_on)
         try:
             yield
         finally:

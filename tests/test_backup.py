@@ -151,7 +151,11 @@ def test_what_is_no_backup_is_refused_and_nothing_changes(home: Path, tmp_path: 
     damaged.write_bytes(content)
     (tmp_path / "text").write_text("hello" * 1000)
     (tmp_path / "empty").write_bytes(b"")
-    for name in ("damaged.db", "text", "empty", "absent"):
+    shutil.copy(tmp_path / "good.db", tmp_path / "another release.db")
+    older = apsw.Connection(str(tmp_path / "another release.db"))
+    older.execute("ALTER TABLE clock RENAME COLUMN instance_id TO made_by")
+    older.close()
+    for name in ("damaged.db", "text", "empty", "absent", "another release.db"):
         refused = crow(home, "restore", str(tmp_path / name))
         assert (refused.returncode, "nothing was changed" in refused.stderr) == (1, True), name
     assert contents(home) == ["still here"]
@@ -159,10 +163,12 @@ def test_what_is_no_backup_is_refused_and_nothing_changes(home: Path, tmp_path: 
 
 def test_restore_refuses_while_the_gateway_runs(home: Path, tmp_path: Path) -> None:
     assert crow(home, "backup", str(tmp_path / "one.db")).returncode == 0
-    with running_gateway(home):
+    with running_gateway(home) as gateway:
         refused = crow(home, "restore", str(tmp_path / "one.db"))
+        pid = gateway.process.pid
     assert refused.returncode == 1
-    assert "runs the gateway" in refused.stderr
+    assert f"process {pid} runs the gateway of {home} already; stop it with Ctrl-C" in refused.stderr
+    assert refused.stderr.endswith(f", or: kill {pid}; then restore again\n")
 
 
 def test_restore_refuses_while_any_process_has_the_database_open(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -317,3 +320,14 @@ def test_version_and_help(home: Path) -> None:
     shown = crow(home, "--help").stdout
     for command in ("init", "serve", "status", "search", "remember", "import", "export", "token", "config", "identity"):
         assert command in shown
+
+
+def test_ctrl_c_ends_a_command_quietly_while_it_is_still_being_imported(home: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "crow_plugins", "status", "--home", str(home)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "cyclopts" in line)  # of the first modules of some hundreds
+        process.send_signal(signal.SIGINT)
+        said, rest = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "")
+    assert [line for line in rest.splitlines() if not line.startswith("import time:")] == []

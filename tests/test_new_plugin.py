@@ -63,7 +63,9 @@ def test_it_is_written_as_we_write(tmp_path: Path) -> None:
         assert run.returncode == 0, run.stdout
 
 
-@pytest.mark.parametrize("name", ["", "Tea", "1tea", "tea-log", "te", "x" * 33, "tea__log", "tea_", "../tea", "téa"])
+@pytest.mark.parametrize(
+    "name", ["", "Tea", "1tea", "tea-log", "te", "x" * 33, "tea__log", "tea_", "../tea", "téa", "sqlite", "sqlite_x"]
+)
 def test_a_name_that_cannot_be_one_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="cannot be a plugin's name"):
         write(name, tmp_path)

@@ -41,13 +41,13 @@ from crow_plugins.host import Host
 from crow_plugins.logs import configure
 
 SERVING = frozenset({"serve"})  # `crow serve` and `crow feed serve` tell what goes on
-FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+FAILED, WRONG_USAGE = 1, 2
 
 HELP = "One person's memories on all their machines."
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command; returns the exit code. KeyboardInterrupt is the caller's."""
     try:
         with _command_line(arguments) as app:
             app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
@@ -64,8 +64,6 @@ def run(arguments: Sequence[str]) -> int:
         if "--debug" in arguments:
             raise
         return _fail(f"unexpected {type(error).__name__}: {_one_line(str(error))}; report it with --debug", FAILED)
-    except KeyboardInterrupt:
-        return INTERRUPTED
     return 0
 
 

@@ -73,7 +73,7 @@ def restore(
 
     terminal.home.check()
     aside = terminal.home.database.with_name(f"crow-before-restore-{int(time.time())}.db")
-    with only_gateway(terminal.home):
+    with only_gateway(terminal.home, "restore again"):
         try:
             own = None if of_another else Keyring.public(terminal.home.folder).instance_id
             backups.restore(terminal.home.database, file, aside, instance_id=own)

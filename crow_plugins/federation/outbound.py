@@ -172,13 +172,14 @@ class Outbound:
         except TooLarge as error:  # of one that answers, and has shown who it is
             peer.breaker.worked()
             return failure("too_large", f"its answer has more than {error.bytes_max >> 20} MiB; ask for less at once")
-        except CallError as error:
+        except (CallError, ForbiddenZone) as error:  # where a name leads is known when it is dialled only
             peer.breaker.failed()
             return failure("unreachable", str(error))
-        except Exception as error:  # the client knows many ways to say that nothing came of it
+        except Exception:  # the client knows many ways to say that nothing came of it, some in the other's words
             peer.breaker.failed()
-            log.info("call failed name=%s error=%s", known.instance.name, type(error).__name__)
-            return failure("unreachable", "nothing answers there, or not as an instance does")
+            came_of_it = failure("unreachable", "nothing answers there, or not as an instance does")
+            log.info("call failed instance=%s outcome=%s", known.instance.name, came_of_it.code)
+            return came_of_it
         peer.breaker.worked()
         return result
 

@@ -12,6 +12,7 @@ from crow_hooks import Invalid, Refused
 from crow_plugins import manifest
 
 TEMPLATES = Path(__file__).parent / "template"
+RESERVED = "sqlite_"
 NAME = re.compile(r"[a-z][a-z0-9_]{1,30}[a-z0-9]")
 
 
@@ -20,6 +21,8 @@ def write(name: str, into: Path) -> Path:
 
     Raises `Invalid` for a name that cannot be one, `Refused` where something would be overwritten.
     """
+    if f"{name}_".startswith(RESERVED):  # its table is called so too
+        raise Invalid(f"{name!r} cannot be a plugin's name: SQLite keeps {RESERVED}… for itself; choose another name")
     if not _may_be_called(name):
         rule = f"take 3 to 32 small letters, digits and _, a letter first{_nearest(name)}"
         raise Invalid(f"{name!r} cannot be a plugin's name; {rule}")
@@ -40,7 +43,7 @@ def write(name: str, into: Path) -> Path:
 
 
 def _may_be_called(name: str) -> bool:
-    return NAME.fullmatch(name) is not None and "__" not in name
+    return NAME.fullmatch(name) is not None and "__" not in name and not f"{name}_".startswith(RESERVED)
 
 
 def _nearest(name: str) -> str:

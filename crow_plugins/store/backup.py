@@ -110,10 +110,15 @@ def verify(path: Path) -> None:
 
 
 def maker(path: Path) -> str | None:
-    """The id of the instance that wrote a database of ours; None where nothing was ever written."""
+    """The id of the instance that wrote a database of ours; None where nothing was ever written.
+
+    Raises `BackupUnusable` for one of a release that kept that elsewhere.
+    """
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     try:
-        return next((str(each) for (each,) in db.execute("SELECT instance_id FROM clock")), None)
+        return next((str(each) for each, _ in db.execute("SELECT instance_id, boot_id FROM clock")), None)
+    except apsw.SQLError as error:
+        raise BackupUnusable(path, "it was made by a release whose databases this one does not know") from error
     finally:
         db.close()
 

@@ -129,7 +129,8 @@ class Writer(APSWDatabase):  # type: ignore[misc]  # playhouse has no stubs
                 self.execute_sql("COMMIT")
             except BaseException:
                 if not connection.getautocommit():
-                    connection.execute("ROLLBACK")
+                    with contextlib.suppress(apsw.Error):  # why it came to this counts; to close it undoes all too
+                        connection.execute("ROLLBACK")
                 raise
         finally:
             state.reset()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from asyncio import to_thread
+from collections.abc import Callable
 
 import pytest
 from fastmcp import Client
@@ -13,10 +15,19 @@ from fastmcp.exceptions import ToolError
 from crow_hooks import EXPOSURE, CallAnswer, CallFailure
 from crow_plugins.federation.audit import AUDIT
 from crow_plugins.federation.breaker import FAILURES_MAX, FIRST_SECONDS, Breaker
+from crow_plugins.federation.peer import CALLS_AT_ONCE
+from crow_plugins.host import Host
 from crow_plugins.registry import OWN
 from tests.federation.chain import call_tool, chain, federation, know
 from tests.federation.chain import made as made
 from tests.replicator.gateways import Instance
+
+ONLY_LAN = """
+[[plugin]]
+name = "registry"
+[plugin.settings]
+zones = ["lan"]
+"""
 
 pytestmark = pytest.mark.anyio
 HANGS_SECONDS = 30.0  # for a loaded machine; one that hangs would do so for ever
@@ -111,6 +122,46 @@ async def test_one_that_hangs_is_given_up_in_time_and_delays_nobody(made: dict[s
         assert reports["heron"]["reason"] == "it did not answer within 2.8 seconds"
         assert reports["swan"]["milliseconds"] < reports["heron"]["milliseconds"]
         assert len(found["items"]) == 1
+
+
+async def test_calls_to_an_address_that_changes_meanwhile_fail_and_the_log_says_so_in_our_words(
+    made: dict[str, Instance], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    asked, hung_up = asyncio.Semaphore(0), asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.release()
+        await hung_up.wait()
+        writer.close()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    async with server, chain(made) as (grackle, _, heron):
+        id = heron.host.instance.id
+        await to_thread(know, grackle, heron, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        calls = [federation(grackle).call(id, "crow_search", {"query": "x"}) for _ in range(CALLS_AT_ONCE + 1)]
+        waiting = [asyncio.create_task(call) for call in calls]
+        for _ in range(CALLS_AT_ONCE):
+            await asked.acquire()
+        await to_thread(know, grackle, heron, heron.url)
+        assert isinstance(await federation(grackle).call(id, "crow_search", {"query": "x"}), CallAnswer)
+        hung_up.set()  # so that the last one has its turn
+        assert {outcome.code for outcome in await asyncio.gather(*waiting)} == {"unreachable"}
+    assert "call failed instance=heron outcome=unreachable" in caplog.messages
+
+
+async def test_a_name_that_leads_where_nobody_may_call_says_what_to_do(
+    made: dict[str, Instance], open_host: Callable[..., Host]
+) -> None:
+    home = made["grackle"].home
+    made["grackle"].host.close()
+    with (home / "plugin_manifest.toml").open("a") as manifest:
+        manifest.write(ONLY_LAN)
+    grackle = Instance(home, open_host(home))
+    await to_thread(know, grackle, made["swan"], "http://localhost:9")
+    outcome = await federation(grackle).call(made["swan"].host.instance.id, "crow_search", {"query": "x"})
+    assert outcome.code == "unreachable"
+    assert "add loopback to the registry's setting zones" in outcome.reason
 
 
 async def test_an_address_that_leads_to_another_instance_is_not_believed(made: dict[str, Instance]) -> None:

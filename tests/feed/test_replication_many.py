@@ -39,6 +39,24 @@ def line(*feeds: Feed) -> tuple[Link, Link, list[Feed], list[Feed]]:
     return first, second, bobs, carols
 
 
+@dataclass
+class Branching:
+    """A line along which 70 blocks have come, when the writer goes back to 37 and puts `others` behind them."""
+
+    others: int
+
+    def __post_init__(self) -> None:
+        self.feed = feed_of(1, *numbered(70))
+        self.first, self.second, [self.bobs], [self.carols] = line(self.feed)
+        self.run()
+        truncate(self.feed, 1, 37, 4)
+        append(self.feed, 1, *numbered(self.others, b"other"))
+
+    def run(self) -> None:
+        self.first.run()
+        self.second.run()
+
+
 def test_what_one_end_of_a_line_appends_comes_to_the_other_end() -> None:
     feeds = [feed_of(number) for number in range(1, 4)]
     first, second, _, carols = line(*feeds)
@@ -51,33 +69,21 @@ def test_what_one_end_of_a_line_appends_comes_to_the_other_end() -> None:
 
 
 def test_a_branch_is_followed_along_a_line() -> None:
-    feed = feed_of(1, *numbered(70))
-    first, second, [bobs], [carols] = line(feed)
-    first.run()
-    second.run()
-    truncate(feed, 1, 37, 4)
-    append(feed, 1, *numbered(5, b"other"))
-    first.run()
-    second.run()
-    assert carols.head == bobs.head == feed.head
-    assert blocks_of(carols) == blocks_of(feed)
+    line = Branching(others=5)
+    line.run()
+    assert line.carols.head == line.bobs.head == line.feed.head
+    assert blocks_of(line.carols) == blocks_of(line.feed)
 
 
 def test_a_branch_is_followed_along_a_line_also_by_who_asks_before_its_blocks_are_there() -> None:
-    feed = feed_of(1, *numbered(70))
-    first, second, [bobs], [carols] = line(feed)
-    first.run()
-    second.run()
-    truncate(feed, 1, 37, 4)
-    append(feed, 1, *numbered(60, b"other"))
-    while bobs.head != feed.head:
-        first.run(bytes_max=100)
-    assert held(bobs) == list(range(37))
-    second.run()
-    assert carols.head.fork == 0  # where the branches part, Bob cannot say yet
-    first.run()
-    second.run()
-    assert blocks_of(carols) == blocks_of(bobs) == blocks_of(feed)
+    line = Branching(others=60)
+    while line.bobs.head != line.feed.head:
+        line.first.run(bytes_max=100)
+    assert held(line.bobs) == list(range(37))
+    line.second.run()
+    assert line.carols.head.fork == 0  # where the branches part, Bob cannot say yet
+    line.run()
+    assert blocks_of(line.carols) == blocks_of(line.bobs) == blocks_of(line.feed)
 
 
 @pytest.mark.parametrize("seed", range(3))

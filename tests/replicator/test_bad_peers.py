@@ -164,8 +164,7 @@ async def test_a_tampered_entry_is_refused_and_a_peer_that_sends_five_is_shut_ou
         assert heron.host.instance.id in grackle.sync.connected()
         await to_thread(tamper, swan.home, 1, "fake", "true")
         let_in = await to_thread(crow, grackle.home, "sync", "now", "--wait", "0")
-        assert let_in.returncode == 1, "it waited for nobody"
-        assert "not everybody was reached" in let_in.stderr
+        assert let_in.returncode == 0, let_in.stderr
         await grackle.holds("from heron", "good", "good again", "true")
 
 

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import apsw
 import peewee
 import pytest
 
@@ -47,6 +48,19 @@ def test_a_write_carries_its_version_and_the_full_row(world: World) -> None:
     assert change.version.writer.startswith(GRACKLE + ".")
     assert change.version.lamport == 1
     assert world.rows("SELECT lamport_ts FROM things") == [(1,)]
+
+
+def test_a_rollback_that_fails_does_not_hide_why_it_came_to_that(world: World) -> None:
+    def refuse_rollback(operation: int, what: str | None, *_: str | None) -> int:
+        is_rollback = operation == apsw.SQLITE_TRANSACTION and what == "ROLLBACK"
+        return apsw.SQLITE_DENY if is_rollback else apsw.SQLITE_OK
+
+    with pytest.raises(Invalid, match="the first error"), world.store.transaction() as transaction:
+        transaction.db.connection().authorizer = refuse_rollback
+        transaction.db.execute_sql("INSERT INTO things (id, text) VALUES (?, 'half done')", (ROW,))
+        raise Invalid("the first error")
+    assert world.rows("SELECT text FROM things") == []
+    assert world.write("all is well again") is not None
 
 
 THING: dict[str, object] = {"text": "tax notes", "size": None, "tags": ["tax"], "updated_at": 7}
