@@ -1,12 +1,15 @@
 """What a gateway takes that has nothing to do but to stay connected with its peers: real ones, all of one person.
 
-Read from the kernel: the processor time that the process had, as a share of one core, and the memory it holds.
+Read from the kernel: the processor time that the process had, as a share of one core, and the memory it holds. Beside
+it stands how much slower this machine runs what it has not run for a second, since a gateway that idles does nothing
+else.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import statistics
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,6 +26,7 @@ from bench.size import Size
 CPU, MEMORY = below(1, 0.3), below(150)
 PARTS = 4
 CONNECTED_SECONDS_MAX = 120.0
+SECONDS_A_LOOP = 5
 
 
 def measure(size: Size) -> Iterator[Figure]:
@@ -33,9 +37,12 @@ def measure(size: Size) -> Iterator[Figure]:
         assert grackle.process is not None
         shares = list(_percent_of_a_core(grackle.process.pid, size.idle_seconds / PARTS))
         mebibytes = resident_mebibytes(grackle.process.pid)
+    in_a_row = statistics.median(_loop_seconds(after=0.0) for _ in range(100))
+    slower = [_loop_seconds(after=1.0) / in_a_row for _ in range(1 + int(size.idle_seconds / SECONDS_A_LOOP))]
     with_peers = f"idle gateway with {size.peers} peers"
     yield measured(f"{with_peers}, of one core", shares, "%", CPU, value=sum(shares) / PARTS)
     yield measured(f"{with_peers}, memory", [mebibytes], "MiB", MEMORY)
+    yield measured("a short loop after a second of sleep, against the same in a row", slower, "×")
 
 
 def chain(stack: ExitStack, folder: Path, count: int) -> list[Machine]:
@@ -73,6 +80,15 @@ def _percent_of_a_core(pid: int, seconds: float) -> Iterator[float]:
         began, had = time.perf_counter(), processor_seconds(pid)
         time.sleep(seconds)
         yield 100 * (processor_seconds(pid) - had) / (time.perf_counter() - began)
+
+
+def _loop_seconds(*, after: float) -> float:
+    """Processor time of a few thousand steps of Python, after so many seconds of sleep."""
+    time.sleep(after)
+    began = time.thread_time()
+    for _ in range(3_000):
+        pass
+    return time.thread_time() - began
 
 
 async def _connected(machine: Machine, token: str) -> int:

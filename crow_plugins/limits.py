@@ -22,7 +22,7 @@ WELCOME_SECONDS = 5.0  # for handshake and introduction together
 INTRODUCTION_BYTES_MAX = 8 * 2**20  # a thousand certificates and a dozen of the longest revocations
 INTRODUCTION_LISTED_MAX = 4096  # certificates, and as many revocations
 QUARANTINE_AFTER, QUARANTINE_SECONDS = 5, 600  # false entries within ten minutes
-SILENCE_SECONDS = 16.0  # three keep-alives that did not come; or as long without reading what was sent
+SILENCE_SECONDS = 46.0  # three keep-alives that did not come; or as long without reading what was sent
 
 # --- a connection ---
 CONNECTIONS_MAX = 64  # more than a chain has instances; before the handshake anybody can open one

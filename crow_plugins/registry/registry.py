@@ -52,6 +52,7 @@ class Registry:
         self._seen: object = None  # the stamp of the last look
         self._met: dict[str, int] = {}  # when there was contact, by the instance's id, where that is not kept yet
         self._contact_is_due = False  # one of them is a minute newer than what is kept
+        self._heard: set[str] = set()  # of whom other plugins said so since somebody asked
         self._lock = threading.Lock()
         self._looking: asyncio.Task[None] | None = None
 
@@ -125,6 +126,14 @@ class Registry:
 
     def seen(self, instance_id: str, status: Status) -> None:
         self._set_status(instance_id, status, contact=True)
+        if status != "offline":
+            self._heard.add(instance_id)
+
+    def heard_of(self) -> frozenset[str]:
+        """Ids of the instances that were heard of, other than by a probe, since this was asked last."""
+        heard = frozenset(self._heard)
+        self._heard -= heard
+        return heard
 
     def answered(self, instance_id: str) -> None:
         """It answered a probe. Database work."""

@@ -31,7 +31,7 @@ from crow_plugins.ticking import next_tick
 
 log = logging.getLogger(__name__)
 
-KEEP_ALIVE_SECONDS = 5.0
+KEEP_ALIVE_SECONDS = 15.0
 SLICE_BYTES = 64 * 1024
 SIGN_BYTES_MAX = 64  # a sign of life is shorter, and so is hardly anything else
 

@@ -15,7 +15,7 @@ from crow_hooks import Credentials, Status
 from crow_plugins.files import write_private
 from crow_plugins.host import Host
 from crow_plugins.registry.checks import checks
-from crow_plugins.registry.health import MISSES_MAX, Health
+from crow_plugins.registry.health import MISSES_MAX, ROUNDS_WHILE_HEARD, Health
 from tests.registry.listener import HEARD
 from tests.registry.world import PATH, PROOF_PATH, Answering, Callee, House, Machine, Reply, answering, chain_home
 
@@ -188,11 +188,28 @@ async def test_contact_by_another_way_is_contact_too(tmp_path: Path) -> None:
             await world.health.probe_all()
         clock[0] += 120
         await asyncio.to_thread(world.house.registry.seen, rook.id, "online")
+        await world.health.probe_all()  # it was heard of since the last one
         for _ in range(MISSES_MAX - 1):
             await world.health.probe_all()
         assert await world.status("rook") == "online"
         await world.health.probe_all()
         assert await world.status("rook") == "offline"
+
+
+async def test_who_is_heard_of_all_the_while_is_probed_every_fifth_time_and_at_once_when_that_ends(
+    world: World,
+) -> None:
+    swan, rook = Machine("swan"), Machine("rook")
+    heard_of, silent = world.live(swan), world.live(rook)
+    await world.knows(swan, heard_of.url, "online")
+    await world.knows(rook, silent.url, "online")
+    for _ in range(ROUNDS_WHILE_HEARD + 1):
+        await world.health.probe_all()
+        await asyncio.to_thread(world.house.registry.seen, swan.id, "online")
+    assert (len(heard_of.calls), len(silent.calls)) == (2, ROUNDS_WHILE_HEARD + 1)
+    for _ in range(2):
+        await world.health.probe_all()
+    assert len(heard_of.calls) == 3
 
 
 async def test_our_address_and_certificate_are_not_shown_to_another_machine_at_a_known_address(tmp_path: Path) -> None:
