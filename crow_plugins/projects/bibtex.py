@@ -78,11 +78,12 @@ def sources(text: str) -> Iterator[Data | Skipped]:
     logging.getLogger("bibtexparser").setLevel(logging.CRITICAL)  # what it would log is told of here
     library = parse_string(text, append_middleware=[MonthIntMiddleware()])
     strings = {name.lower(): _joined(str(each.value), {}) for name, each in library.strings_dict.items()}
-    entries = {entry.key.lower(): _fields(entry, strings) for entry in library.entries}
+    own = {entry.key: _fields(entry, strings) for entry in library.entries}
+    entries = {key.lower(): fields for key, fields in own.items()} | own  # old files refer to a key in any case
     blocks = (block for block in library.blocks if isinstance(block, Entry | ParsingFailedBlock))
     for position, block in enumerate(blocks, 1):
         if isinstance(block, Entry):
-            yield record(block.entry_type.lower(), block.key, inherited(block.key.lower(), entries))
+            yield record(block.entry_type.lower(), block.key, inherited(block.key, entries))
         else:
             yield Skipped(position, f"line {(block.start_line or 0) + 1}: {_reason(block)}")
 
@@ -110,7 +111,8 @@ def _joined(value: str, strings: Mapping[str, str]) -> str:
 def inherited(key: str, entries: Mapping[str, Fields], depth: int = DEPTH_MAX) -> Fields:
     """An entry's fields, with those of the one that it refers to where it has none of its own."""
     fields = entries[key]
-    parent = fields.get("crossref", "").strip().lower()
+    named = fields.get("crossref", "").strip()
+    parent = named if named in entries else named.lower()
     if parent not in entries or not depth:
         return dict(fields)
     given = inherited(parent, entries, depth - 1)

@@ -24,7 +24,7 @@ from crow_plugins.rows import Importer, take
 NAMES: Final = uuid.UUID("d0a5f7c3-92e4-5b68-8f10-7c4e1a2b3d59")  # the namespace of ids of imported files
 SUFFIXES: Final = (".md", ".markdown")
 FILE_BYTES_MAX = 1 << 20  # no note comes near it
-FRONT = re.compile(r"---[ \t]*\r?\n(.*?)(?:\r?\n)?(?:---|\.\.\.)[ \t]*(?:\r?\n|$)", re.DOTALL)
+FRONT = re.compile(r"---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 HEADING = re.compile(r"\s*#[ \t]+(.+?)[ \t#]*(?:\r?\n|$)")
 
 CREATED, UPDATED = ("created", "created_at", "date"), ("updated", "updated_at", "modified")

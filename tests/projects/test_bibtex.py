@@ -158,6 +158,13 @@ def test_entries_that_refer_in_a_circle_are_taken_as_they_are() -> None:
     assert [record["title"] for record in records if not isinstance(record, Skipped)] == ["x", "y"]
 
 
+def test_keys_that_differ_in_case_only_are_two_entries_and_a_reference_finds_either() -> None:
+    text = "@book{Crow, title={One}}\n@book{crow, title={Two}}\n@incollection{a, title={x}, crossref={CROW}}"
+    one, two, part = (record for record in sources(text) if not isinstance(record, Skipped))
+    assert (one["title"], two["title"]) == ("One", "Two")
+    assert part["container"] == "Two"
+
+
 def test_an_old_file_is_read_as_latin_1() -> None:
     assert one(text_of("@book{a, title={Über Krähen}}".encode("latin-1")))["title"] == "Über Krähen"
 

@@ -126,10 +126,14 @@ def one(file: Path, content: str) -> Data | Skipped:
         ("---\n\nA rule above\n\n---\nx", {"content": "---\n\nA rule above\n\n---\nx"}),
         ("---\ncreated: 2024-03-05T01:00:00+01:00\n---\nx", {"created_at": 1_709_596_800}),
         ("---\r\ntitle: windows\r\n---\r\nx\r\n", {"title": "windows", "content": "x"}),
+        (
+            "---\ntitle: And then...\ntags: a ---\n...\nx",
+            {"title": "And then...", "tags": ["a", "---"], "content": "x"},
+        ),
         ("# " + "a" * 300 + "\nx", {"title": "a" * 199 + "…"}),
         ("#nospace is a tag", {"title": "file"}),
     ],
-    ids=["empty front", "known", "unknown stays", "rules", "time zone", "windows", "long heading", "no heading"],
+    ids=["empty front", "known", "unknown stays", "rules", "time zone", "windows", "marks in a line", "long heading", "no heading"],
 )
 def test_a_file_says_what_it_is(tmp_path: Path, content: str, fields: dict[str, object]) -> None:
     record = one(tmp_path / "file.md", content)
