@@ -8,6 +8,7 @@ from pathlib import Path
 from crow_hooks import Answer, Command, Crow
 from crow_plugins.contacts.interchange import export_cards
 from crow_plugins.files import create_private
+from crow_plugins.wording import plural
 
 
 def commands(crow: Crow) -> Sequence[Command]:
@@ -21,6 +22,8 @@ def commands(crow: Crow) -> Sequence[Command]:
         """
         cards = list(export_cards(crow))
         create_private(file, "".join(cards).encode())
-        return Answer({"exported": len(cards), "file": str(file)}, f"Exported {len(cards)} contacts to {file}")
+        return Answer(
+            {"exported": len(cards), "file": str(file)}, f"Exported {plural(len(cards), 'contact')} to {file}"
+        )
 
     return [Command("vcards", vcards)]

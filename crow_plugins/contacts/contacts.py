@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Sequence
 
 from crow_hooks import Crow, Data, Invalid
 from crow_plugins.contacts.contact import CONTACT, Contact
 from crow_plugins.contacts.search import Hit, search
-from crow_plugins.rows import Condition, Page, Rows, where
+from crow_plugins.rows import Condition, Page, Rows, change, get, where
 
 
 class Contacts(Rows[Contact]):
@@ -21,12 +20,16 @@ class Contacts(Rows[Contact]):
 
     def update(self, row_id: str, fields: Data, *, email: str | None = None, by: str = "assistant") -> Contact:
         """Change the named fields; `email` is short for the one address of a contact that has no others."""
-        if email is not None:
-            others = len(self.get(row_id).emails)
-            if others > 1:
-                raise Invalid(f"this contact has {others} email addresses; give emails with all that should stay")
-            fields = {**fields, "emails": one_email(email)}
-        return super().update(row_id, fields, by=by)
+        if email is None:
+            return super().update(row_id, fields, by=by)
+        cleaned = CONTACT.clean({**fields, "emails": one_email(email)})
+        # In one transaction: an address that another process adds meanwhile must not be dropped.
+        with self._crow.transaction() as transaction:
+            addresses = len(get(transaction.db, CONTACT, row_id).emails)
+            if addresses > 1:
+                raise Invalid(f"this contact has {addresses} email addresses; give emails with all that should stay")
+            change(transaction, CONTACT, row_id, cleaned, by=by)
+            return get(transaction.db, CONTACT, row_id)
 
     def find(self, query: str, conditions: Sequence[Condition], limit: int) -> list[Hit]:
         """Best first; any text is a query."""
@@ -54,16 +57,14 @@ def one_email(address: str) -> Sequence[Data]:
 
 
 def _cursor(contact: Contact) -> str:
-    return base64.urlsafe_b64encode(json.dumps([contact.name, contact.id]).encode()).decode()
+    return base64.urlsafe_b64encode(f"{contact.id} {contact.name}".encode()).decode()
 
 
 def _after(cursor: str | None) -> tuple[str, tuple[str, ...]]:
     if cursor is None:
         return "1", ()
     try:
-        name, row_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        if not isinstance(name, str) or not isinstance(row_id, str):
-            raise TypeError
-    except (TypeError, ValueError, binascii.Error) as error:
+        row_id, name = base64.urlsafe_b64decode(cursor.encode()).decode().split(" ", 1)
+    except (ValueError, binascii.Error) as error:
         raise Invalid("the cursor is not one of ours; take next_cursor from the last answer") from error
     return "(name COLLATE NOCASE, id) > (?, ?)", (name, row_id)

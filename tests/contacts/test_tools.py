@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, cast
 
 import pytest
 from fastmcp import Client
 from fastmcp.exceptions import ToolError
 
+from crow_hooks import Crow, Invalid, Transaction
+from crow_plugins.contacts.contacts import Contacts
 from crow_plugins.host import Host
 from tests.tool_calls import call, refused
 
@@ -143,6 +147,15 @@ async def test_a_list_is_by_name_and_pages_through_everybody_once(client: Client
     assert seen == ["alpha", "alpha", "Bravo", "Charlie", "delta"]
 
 
+async def test_the_longest_name_in_any_script_is_a_place_to_go_on_from(client: Client[Any]) -> None:
+    longest = ["🦆" * 256, "🦢" * 256]
+    for name in longest:
+        await call(client, "crow_add_contact", name=name)
+    first = await call(client, "crow_list_contacts", limit=1)
+    second = await call(client, "crow_list_contacts", limit=1, cursor=first["next_cursor"])
+    assert [item["name"] for item in first["items"] + second["items"]] == longest
+
+
 async def test_a_deleted_contact_is_found_no_more(client: Client[Any]) -> None:
     added = await call(client, "crow_add_contact", **ANN)
     assert await call(client, "crow_delete_contact", id=added["id"]) == added
@@ -162,3 +175,28 @@ async def test_bad_input_is_one_sentence_and_changes_nothing(
         await refused(client, tool, arguments, sentence)
     assert "Traceback" not in caplog.text
     assert (await call(client, "crow_list_contacts"))["total"] == 0
+
+
+class Meanwhile:
+    """A plugin's handle in a home where another process writes just before this one does."""
+
+    def __init__(self, crow: Crow, other: Callable[[], object]) -> None:
+        self._crow, self._other = crow, other
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._crow, name)
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        self._other()
+        return self._crow.transaction()
+
+
+def test_an_address_that_another_process_adds_meanwhile_is_not_dropped(host: Host) -> None:
+    crow = host.hook.handle("contacts")
+    contacts = Contacts(crow)
+    added = contacts.add({"name": "Bo", "emails": [{"address": "a@example.org"}]})
+    two = [{"address": "a@example.org"}, {"address": "b@example.org"}]
+    late = Contacts(cast(Crow, Meanwhile(crow, lambda: contacts.update(added.id, {"emails": two}))))
+    with pytest.raises(Invalid, match="2 email addresses"):
+        late.update(added.id, {}, email="new@example.org")
+    assert len(contacts.get(added.id).emails) == 2

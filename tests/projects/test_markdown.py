@@ -133,7 +133,17 @@ def one(file: Path, content: str) -> Data | Skipped:
         ("# " + "a" * 300 + "\nx", {"title": "a" * 199 + "…"}),
         ("#nospace is a tag", {"title": "file"}),
     ],
-    ids=["empty front", "known", "unknown stays", "rules", "time zone", "windows", "marks in a line", "long heading", "no heading"],
+    ids=[
+        "empty front",
+        "known",
+        "unknown stays",
+        "rules",
+        "time zone",
+        "windows",
+        "marks",
+        "long heading",
+        "no heading",
+    ],
 )
 def test_a_file_says_what_it_is(tmp_path: Path, content: str, fields: dict[str, object]) -> None:
     record = one(tmp_path / "file.md", content)
