@@ -122,10 +122,7 @@ def serve(
             log.info("gateway ready address=%s pid=%d", running.mcp, running.pid)
             ready(running)
 
-        def withdraw() -> None:
-            host.home.gateway.unlink(missing_ok=True)
-
-        asyncio.run(_serve_until_told(app, listener, announce, withdraw))
+        asyncio.run(_serve_until_told(host, app, listener, announce))
         log.info("gateway stopped pid=%d", running.pid)
 
 
@@ -193,9 +190,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 class Server(uvicorn.Server):
     """Says when it answers and when no more, and leaves signals to us: uvicorn would end the process by the signal."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None], withdraw: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, host: Host, announce: Callable[[], None]) -> None:
         super().__init__(config)
-        self._announce, self._withdraw = announce, withdraw
+        self._host, self._announce = host, announce
         self._told = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -204,7 +201,8 @@ class Server(uvicorn.Server):
             self._announce()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._withdraw()  # before the plugins stop, who may keep elsewhere where it answers
+        self._host.told_to_stop()  # before any connection ends
+        self._host.home.gateway.unlink(missing_ok=True)  # before the plugins stop, who may keep it elsewhere, too
         await super().shutdown(sockets)
         if not self.lifespan.shutdown_event.is_set():  # uvicorn passes the plugins over when it is asked twice
             await self.lifespan.shutdown()
@@ -225,9 +223,7 @@ class Server(uvicorn.Server):
         self._told.set()
 
 
-async def _serve_until_told(
-    app: ASGIApp, listener: socket.socket, announce: Callable[[], None], withdraw: Callable[[], None]
-) -> None:
+async def _serve_until_told(host: Host, app: ASGIApp, listener: socket.socket, announce: Callable[[], None]) -> None:
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -242,7 +238,7 @@ async def _serve_until_told(
         ws_per_message_deflate=False,  # what syncs is encrypted: it does not get smaller
         timeout_graceful_shutdown=STOP_SECONDS,
     )
-    server = Server(config, announce, withdraw)
+    server = Server(config, host, announce)
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(RuntimeError):  # a thread that is not the main one cannot; its owner stops it

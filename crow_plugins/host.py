@@ -70,6 +70,7 @@ class Host:
         self.services.provide("host", PREMISES, self)
         self._contributions: dict[str, list[tuple[str, object]]] = {}
         self._when_open: list[Callable[[], None]] = []
+        self._when_told_to_stop: list[Callable[[], None]] = []
         self.hook = Dispatch(plugin_manager(), self.is_enabled)
         self._loaded = self.manifest.plugins
         for plugin in self._loaded:
@@ -124,6 +125,9 @@ class Host:
 
     def when_open(self, run: Callable[[], None]) -> None:
         self._when_open.append(run)
+
+    def when_told_to_stop(self, run: Callable[[], None]) -> None:
+        self._when_told_to_stop.append(run)
 
     def sweep_conflicts(self) -> None:
         """Ask the conflict policies about every conflict that is open."""
@@ -247,6 +251,11 @@ class Host:
             await watch.stop()
             await jobs.stop()
             await self._stop()
+
+    def told_to_stop(self) -> None:
+        """Say so to whoever has to know before connections end. On the event loop."""
+        for run in self._when_told_to_stop:
+            run()
 
     async def start(self, plugin: str) -> None:
         """Begin to serve one plugin that is on. Raises `BadPlugin`."""

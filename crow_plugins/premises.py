@@ -38,6 +38,11 @@ class Premises(Protocol):
     def when_open(self, run: Callable[[], None]) -> None:
         """Have this run once the database is open, in every process of the home, before anything is written to it."""
 
+    def when_told_to_stop(self, run: Callable[[], None]) -> None:
+        """Have this run on the event loop once a gateway is told to stop: before its connections end, and long before
+        `shutdown`, which waits for them.
+        """
+
     def sweep_conflicts(self) -> None:
         """Ask the conflict policies about every conflict that is open. Database work."""
 

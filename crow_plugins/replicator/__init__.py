@@ -37,6 +37,7 @@ def setup(crow: Crow) -> None:
     premises = crow.service(PREMISES)
     sync = InstanceSyncManager(crow, premises, crow.service(REGISTRY))
     premises.when_open(lambda: sync.look_back() if premises.is_enabled("replicator") else None)
+    premises.when_told_to_stop(sync.dial_nobody)
     crow.provide(SYNC, sync)
     crow.provide(REPLICATION, sync)
     crow.provide(CONFLICTS, _conflicts(crow))

@@ -1,11 +1,15 @@
 """Who is dialled and when: every instance with an address that is not connected, again and again, ever less often.
 
+A connection that ended at once, whoever had opened it, counts as a try that failed: two that refuse one another do so
+ever less often. One that lasted is made again at once.
+
 One process of a home dials; which one, a lease decides. Any process may take connections in.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import ssl
@@ -28,6 +32,50 @@ LASTING_SECONDS = 1.0  # a connection that ends before is no better than one tha
 LOOK_SECONDS = 1.0
 
 
+class _Turn:
+    """When one instance is dialled next."""
+
+    def __init__(self) -> None:
+        self._seconds = FIRST_SECONDS
+        self._woken = asyncio.Event()
+        self._peer_holds = False  # a connection that it opened
+        self._ended_at_once = False
+
+    def now(self) -> None:
+        """End whatever waits."""
+        self._woken.set()
+
+    def left(self, *, lasted: bool) -> None:
+        """The last connection has ended. Of one that we opened, whoever dialled says it in `after`, too."""
+        if lasted:
+            self._seconds = FIRST_SECONDS
+        if lasted or self._peer_holds:
+            self._ended_at_once = not lasted
+            self.now()
+
+    async def while_connected(self) -> None:
+        """While the peer's own connection lasts, and on to the next try: one that ended at once gives that time."""
+        self._peer_holds, self._ended_at_once = True, False
+        try:
+            await self._pause(LAST_SECONDS)
+        finally:
+            self._peer_holds = False
+        if self._ended_at_once:
+            await self.after(held=False)
+
+    async def after(self, *, held: bool | None) -> None:
+        """Until the next try after one that held, or did not, or (None) was not to be made."""
+        if held is not None:
+            self._seconds = FIRST_SECONDS if held else min(2 * self._seconds, LAST_SECONDS)
+        await self._pause(self._seconds * random.uniform(0.75, 1.25))  # noqa: S311  # spreads load, hides nothing
+
+    async def _pause(self, seconds: float) -> None:
+        self._woken.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+
+
 class Dialler:
     """Dials from `start` to `stop`, on the event loop."""
 
@@ -45,12 +93,17 @@ class Dialler:
         self._registry, self._lease, self._shut_out = registry, lease, shut_out
         self._connected, self._converse = connected, converse
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._now: dict[str, asyncio.Event] = {}
+        self._turns: dict[str, _Turn] = {}
+        self._rests = False
         self._looking: asyncio.Task[None] | None = None
         self._tls: ssl.SSLContext | None = None
 
     def start(self) -> None:
         self._looking = asyncio.create_task(self._look())
+
+    def rest(self) -> None:
+        """Dial nobody any more; what is connected stays."""
+        self._rests = True
 
     async def stop(self) -> None:
         tasks = [*self._tasks.values(), *([self._looking] if self._looking else [])]
@@ -63,9 +116,14 @@ class Dialler:
 
     def dial_now(self, instance_id: str | None) -> None:
         """Do not wait for the next try. On the event loop."""
-        for known, event in self._now.items():
+        for known, turn in self._turns.items():
             if instance_id in (None, known):
-                event.set()
+                turn.now()
+
+    def left(self, instance_id: str, seconds: float) -> None:
+        """The last connection to an instance has ended, after so long. On the event loop."""
+        if instance_id in self._turns:
+            self._turns[instance_id].left(lasted=seconds >= LASTING_SECONDS)
 
     async def _look(self) -> None:
         seen: Sequence[KnownInstance] | None = None
@@ -80,44 +138,32 @@ class Dialler:
         """Begin with who is new, end with who is gone."""
         for instance_id in self._tasks.keys() - wanted:
             self._tasks.pop(instance_id).cancel()
-            self._now.pop(instance_id, None)
+            self._turns.pop(instance_id, None)
         for instance_id in wanted - self._tasks.keys():
-            self._now[instance_id] = asyncio.Event()
-            self._tasks[instance_id] = asyncio.create_task(self._dial_always(instance_id))
+            turn = self._turns[instance_id] = _Turn()
+            self._tasks[instance_id] = asyncio.create_task(self._dial_always(instance_id, turn))
 
-    async def _dial_always(self, instance_id: str) -> None:
-        wait = FIRST_SECONDS
+    async def _dial_always(self, instance_id: str, turn: _Turn) -> None:
         while True:
-            if instance_id in self._connected():  # by the peer's doing; `dial_now` is told when it leaves
-                await self._pause(instance_id, LAST_SECONDS)
+            if instance_id in self._connected():  # by the peer's doing; `left` is told when it leaves
+                await turn.while_connected()
                 continue
             try:
                 held = await self._try(instance_id)
             except Exception:  # ours, a failing disk among them: this must go on
                 log.exception("dialling failed, tried again instance=%s", instance_id)
                 held = False
-            if held is not None:
-                wait = FIRST_SECONDS if held else min(2 * wait, LAST_SECONDS)
-            await self._pause(instance_id, wait * random.uniform(0.75, 1.25))  # noqa: S311  # spreads load, hides nothing
+            await turn.after(held=held)
 
     async def _try(self, instance_id: str) -> bool | None:
         """Dial who is not connected; whether it was who it should be and stayed, None where nobody is to be dialled."""
         other = next((each for each in self._registry.others() if each.instance.id == instance_id), None)
-        if other is None or instance_id in self._connected() or await self._is_shut_out(instance_id):
+        if other is None or instance_id in self._connected() or await self._is_shut_out(instance_id) or self._rests:
             return None
         return await self._dial(other)
 
     async def _is_shut_out(self, instance_id: str) -> bool:
         return instance_id in await asyncio.to_thread(self._shut_out)
-
-    async def _pause(self, instance_id: str, seconds: float) -> None:
-        event = self._now[instance_id]
-        event.clear()
-        try:
-            async with asyncio.timeout(seconds):
-                await event.wait()
-        except TimeoutError:
-            return
 
     async def _dial(self, other: KnownInstance) -> bool:
         """One connection to its end; whether the peer was who it should be, and stayed."""

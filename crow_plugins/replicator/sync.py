@@ -37,7 +37,7 @@ from crow_plugins.replicator import disputes, membership, rejections
 from crow_plugins.replicator.appending import Appending
 from crow_plugins.replicator.applying import Applying
 from crow_plugins.replicator.connections import Connections
-from crow_plugins.replicator.dialling import LASTING_SECONDS, Dialler
+from crow_plugins.replicator.dialling import Dialler
 from crow_plugins.replicator.failing import Failing, is_passing
 from crow_plugins.replicator.feed_storage import HeldFeed, all_feeds, find_feed, held_feed
 from crow_plugins.replicator.history import ancestor
@@ -119,6 +119,11 @@ class InstanceSyncManager:
         self._dialler = Dialler(self._registry, lease, self._shut_out, self._connections.ids, self._dialled)
         self._dialler.start()
         self._came.set()
+
+    def dial_nobody(self) -> None:
+        """Let the connections that are there go without making new ones, until `stop`. On the event loop."""
+        if self._dialler is not None:
+            self._dialler.rest()
 
     async def stop(self) -> None:
         if self._wake is not None:  # first: a socket that outlives an interrupted stop would be told of writes for ever
@@ -212,9 +217,8 @@ class InstanceSyncManager:
             self._stirred = True
             if self._connections.leave(link) and link.peer is not None:
                 self._measuring.lag.left(link.peer.id)
-                # One that ended at once, as on a disk that is full, will do so again: that has time.
-                if self._dialler is not None and time.monotonic() - begun >= LASTING_SECONDS:
-                    self._dialler.dial_now(link.peer.id)
+                if self._dialler is not None:
+                    self._dialler.left(link.peer.id, time.monotonic() - begun)
                 await asyncio.to_thread(self._gone, link.peer.id)
         return link
 

@@ -13,7 +13,7 @@ import uvicorn
 
 from crow_hooks import Resolution
 from crow_plugins.files import make_private_folder
-from crow_plugins.gateway import WebSocketProtocol, application
+from crow_plugins.gateway import Server, WebSocketProtocol, application
 from crow_plugins.host import Host
 from crow_plugins.keyring import Keyring
 from crow_plugins.memories.memories import Memories
@@ -121,15 +121,16 @@ async def serving(instance: Instance) -> AsyncIterator[Instance]:
         timeout_graceful_shutdown=1,
         ws=WebSocketProtocol,
     )
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # not on this thread's account
+    answers = asyncio.Event()
+    server = Server(config, instance.host, answers.set)
     task = asyncio.create_task(server.serve())
-    await until(lambda: server.started or task.done())
+    await asyncio.wait({task, waiting := asyncio.create_task(answers.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
     instance.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     try:
         yield instance
     finally:
-        server.should_exit = True
+        server.stop()
         await task
 
 
