@@ -39,7 +39,7 @@ def of_sync(status: Mapping[str, Any]) -> list[Remark]:
     suspect = status.get("suspect")
     found = [Remark("bad", f"This machine does not append to its feed now: {suspect}")] if suspect else []
     if failing := status.get("failing"):
-        found.append(Remark("bad", f"Applying failed: {failing}", "sync"))
+        found.append(Remark("bad", f"Nothing can be taken in: {failing}", "sync"))
     behind = [feed for feed in feeds if feed["behind"]]
     found += [Remark("warn", _still_to_come(feed), "sync") for feed in behind[:NAMES_MAX]]
     if len(behind) > NAMES_MAX:

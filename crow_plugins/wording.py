@@ -20,7 +20,7 @@ def ago(at: int | None, now: int) -> str:
     if abs(distance) < 10:
         return "just now"
     if abs(distance) >= 30 * DAY:
-        return exact(at)[:10]
+        return day(at)
     return f"{_span(distance)} ago" if distance > 0 else f"in {_span(-distance)}"
 
 
@@ -35,14 +35,27 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def utc(at: int) -> datetime:
+    """A time in the calendar. One of another machine may be any number: the calendar's first or last stands for it."""
+    try:
+        return datetime.fromtimestamp(at, UTC)
+    except (OverflowError, ValueError, OSError):
+        return (datetime.max if at > 0 else datetime.min).replace(tzinfo=UTC)
+
+
+def day(at: int) -> str:
+    """Year, month and day, in UTC."""
+    return utc(at).date().isoformat()
+
+
 def exact(at: int | None) -> str:
     """To the second, in UTC."""
-    return "" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return "" if at is None else f"{utc(at):%Y-%m-%d %H:%M:%S UTC}"
 
 
 def iso(at: int) -> str:
     """As machines read it."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{utc(at):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def number(value: int) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from crow_plugins.host import Host
 from tests.gateway_process import crow
 
 MEMORY = {"kind": "memory", "content": "the boiler was serviced", "category": "house", "tags": ["boiler"]}
@@ -130,6 +131,14 @@ def test_search_finding_nothing_says_so(home: Path) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "Nothing found.\n")
 
 
+@pytest.mark.parametrize(("second", "day"), [(2**53 - 1, "9999-12-31"), (-(2**53), "0001-01-01")])
+def test_a_time_of_another_machine_that_no_calendar_has_hides_nothing(home: Path, second: int, day: str) -> None:
+    answer(home, "remember", "the roost")
+    with Host(home) as host, host.transaction() as transaction:
+        transaction.db.execute_sql("UPDATE memories SET updated_at = ?", (second,))
+    assert crow(home, "search", "roost").stdout.rstrip().endswith(day)
+
+
 def test_text_is_printed_as_it_is_and_never_as_markup(home: Path) -> None:
     answer(home, "remember", "[bold red]not[/bold red] markup [/]")
     assert "[bold red]not[/bold red] markup [/]" in crow(home, "search", "markup").stdout
@@ -199,6 +208,7 @@ def test_lines_that_cannot_be_taken_are_named_and_the_others_are_in(home: Path, 
         {**MEMORY, "content": "x" * (1 << 20)},
         {**MEMORY, "content": "nul \0 inside"},
         {**MEMORY, "tags": ["half \ud800 a character"]},
+        {**MEMORY, "created_at": 1_795_000_000_000},
         {**MEMORY, "content": "the last one"},
     )
     result = crow(home, "import", str(file), "--json")
@@ -213,10 +223,11 @@ def test_lines_that_cannot_be_taken_are_named_and_the_others_are_in(home: Path, 
         8: "is",
         9: "content",
         10: "tags",
+        11: "created_at",
     }
     assert "did you mean memory?" in result.stdout
     assert result.returncode == 1
-    assert "8 lines were left out and 2 taken" in result.stderr
+    assert "9 lines were left out and 2 taken" in result.stderr
 
 
 def test_an_import_never_overwrites(home: Path, tmp_path: Path) -> None:

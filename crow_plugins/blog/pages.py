@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +22,7 @@ from crow_hooks import Crow
 from crow_plugins.blog.rendering import in_xml
 from crow_plugins.blog.settings import BlogSettings
 from crow_plugins.blog.shelf import Shelf
+from crow_plugins.wording import day, utc
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -69,8 +69,8 @@ class Pages:
 
         templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True)
         templates.filters.update(
-            day=lambda at: _time(at).strftime("%Y-%m-%d"),
-            mail_date=lambda at: format_datetime(_time(at)),
+            day=day,
+            mail_date=lambda at: format_datetime(utc(at)),
             path=lambda slug: f"{ROOT}/{quote(slug)}",
             xml=in_xml,
             as_html=lambda text: str(escape(in_xml(text))),
@@ -123,11 +123,3 @@ def _page_number(text: str) -> int | None:
     """None for what is no page from 1."""
     is_number = text.isascii() and text.isdecimal() and len(text) <= PAGE_DIGITS_MAX
     return int(text) or None if is_number else None
-
-
-def _time(at: int) -> datetime:
-    """A time of another machine may be any number; one that no calendar has is the beginning of time."""
-    try:
-        return datetime.fromtimestamp(at, UTC)
-    except (OverflowError, ValueError, OSError):
-        return datetime.fromtimestamp(0, UTC)

@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 
 from crow_hooks import Column, Invalid
 from crow_plugins.blog import slug
-from crow_plugins.rows import REQUIRED, Condition, Field, Kind, choice, equals, tagged, tags, text
+from crow_plugins.rows import REQUIRED, Condition, Field, Kind, choice, equals, tagged, tags, text, unix_seconds
 
 Status = Literal["draft", "published", "archived"]
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)
@@ -44,9 +44,7 @@ def _title() -> Field:
 
 def _time(name: str) -> Field:
     def clean(value: object) -> object:
-        if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53):
-            return value
-        raise Invalid(f"{name} is not a time in unix seconds; leave it out")
+        return None if value is None else unix_seconds(name, value)
 
     return Field(Column(name, "integer", nullable=True), clean)
 

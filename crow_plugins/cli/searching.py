@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from crow_plugins.cli.terminal import ATerminal
 from crow_plugins.everything import Hit, search_everything
+from crow_plugins.wording import day
 
 LIMIT_MAX = 100
 
@@ -43,5 +43,4 @@ def search(
 
 
 def _shown(hit: Hit) -> str:
-    day = datetime.fromtimestamp(hit.updated_at, UTC).strftime("%Y-%m-%d")
-    return f"{hit.title}\n    {' '.join(hit.snippet.split())}\n    {hit.kind} {hit.id}, {day}"
+    return f"{hit.title}\n    {' '.join(hit.snippet.split())}\n    {hit.kind} {hit.id}, {day(hit.updated_at)}"

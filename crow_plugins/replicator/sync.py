@@ -69,6 +69,7 @@ AGAIN_SECONDS = 1.0  # after a disk or a database that failed
 LOOK_SECONDS = 0.25
 RECEIVING, APPLYING = "receiving", "applying"  # what may fail for a while
 RECENT_SECONDS = 150  # contact is noted about once a minute
+REVOKED = "this machine was revoked; save what only this machine has with crow export, then join again in an empty home"
 
 
 class InstanceSyncManager:
@@ -188,6 +189,8 @@ class InstanceSyncManager:
         return self._mending.suspect()
 
     def failing(self) -> str | None:
+        if self.own.instance_id in self._trusting.now().revoked:
+            return REVOKED
         return self._failing.said(self._crow.now())
 
     def lease(self) -> Lease:

@@ -231,7 +231,7 @@ def status_text(answer: SyncAnswer) -> str:
     if answer.suspect:
         lines.insert(0, f"This instance does not append to its feed now: {answer.suspect}")
     if answer.failing:
-        lines.insert(0, f"Applying failed: {answer.failing}")
+        lines.insert(0, f"Nothing can be taken in: {answer.failing}")
     if answer.open_conflicts:
         lines.append(f"{answer.open_conflicts} open conflicts; list them with crow_list_conflicts.")
     return "\n".join(lines) or "This instance knows no other yet."

@@ -22,7 +22,7 @@ from crow_plugins.rows.condition import Condition, MarkIs, TagIs, equals, tagged
 from crow_plugins.rows.fence import fenced
 from crow_plugins.rows.field import REQUIRED, Field, choice, reference, tags, text, texts, whole
 from crow_plugins.rows.importer import Importer
-from crow_plugins.rows.interchange import export, rows_format, take
+from crow_plugins.rows.interchange import export, rows_format, take, unix_seconds
 from crow_plugins.rows.keeping import Rows, change, counts, find, get, insert
 from crow_plugins.rows.kind import Kind, Row
 from crow_plugins.rows.paging import Page, cursor_at, page, place_of
@@ -58,6 +58,7 @@ __all__ = [
     "take",
     "text",
     "texts",
+    "unix_seconds",
     "where",
     "whole",
 ]

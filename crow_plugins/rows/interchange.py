@@ -17,6 +17,7 @@ from crow_plugins.rows.kind import Kind, Record
 
 BATCH = 2000  # rows a transaction: one sync of the disk for all of them
 KEPT = ("origin_instance", "created_at", "updated_at")
+SECONDS_MAX = 253_402_300_799  # the last second of the year 9999
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -122,7 +123,12 @@ def _kept(name: str, value: object) -> object:
         if isinstance(value, str) and UUID.fullmatch(value):
             return value
         raise Invalid("origin_instance is not a UUID; leave it out")
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53:
+    return unix_seconds(name, value)
+
+
+def unix_seconds(name: str, value: object) -> int:
+    """A time as a file has it: what no calendar has is a time in another unit. Raises `Invalid`."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= SECONDS_MAX:
         return value
     raise Invalid(f"{name} is not a time in unix seconds; leave it out")
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
-from crow_hooks import Crow, CrowError, Data, Format, Invalid, Skipped, Transaction
-from crow_plugins.rows import in_batches
+from crow_hooks import Crow, CrowError, Data, Format, Skipped, Transaction
+from crow_plugins.rows import in_batches, unix_seconds
 from crow_plugins.settings.setting import checked_key, stored, value_of
 from crow_plugins.settings.settings import write_shared
 
@@ -49,7 +49,7 @@ def take(crow: Crow, records: Iterable[Data], dry_run: bool) -> Iterator[Skipped
 def _take_one(transaction: Transaction, position: int, record: Data) -> Skipped | None:
     try:
         key, text = checked_key(record.get("key")), stored(record.get("value"))
-        updated_at = _time(record.get("updated_at", transaction.now))
+        updated_at = unix_seconds("updated_at", record.get("updated_at", transaction.now))
     except CrowError as error:
         return Skipped(position, str(error))
     here = transaction.db.execute_sql("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
@@ -64,9 +64,3 @@ def _take_one(transaction: Transaction, position: int, record: Data) -> Skipped 
 def _sorted(text: str) -> str:
     """Equal for equal values only: as Python has it, true equals 1."""
     return json.dumps(json.loads(text), sort_keys=True)
-
-
-def _time(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53:
-        return value
-    raise Invalid("updated_at is not a time in unix seconds; leave it out")

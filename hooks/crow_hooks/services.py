@@ -305,7 +305,7 @@ class Replication(Protocol):
         """Why this instance may not append to its feed now; None when it may. Database work."""
 
     def failing(self) -> str | None:
-        """Why nothing can be taken in from anybody now, and what to do; None when all is well. Reads a file."""
+        """Why nothing can be taken in from anybody now, and what to do; None when all is well. Database work."""
 
 
 class ConflictDesk(Protocol):

@@ -224,6 +224,8 @@ def test_a_revoked_machine_shows_it_plainly(tmp_path: Path) -> None:
     carry_revocations(desktop, laptop)
     assert "this machine was revoked on" in crow(laptop, "doctor").stdout
     assert "revoked" in crow(laptop, "doctor", "--json").stdout
+    for command in (["status"], ["sync", "status"]):
+        assert "Nothing can be taken in: this machine was revoked; save what" in crow(laptop, *command).stdout
 
 
 @pytest.mark.anyio

@@ -27,7 +27,7 @@ from tests.replicator.test_absence import fill
 from tests.replicator.test_chains import are_equal, gateways, rows
 from tests.replicator.test_healing import ROWS
 
-FULL = "Applying failed: the disk is full; make room on it, and this goes on by itself"
+FULL = "Nothing can be taken in: the disk is full; make room on it, and this goes on by itself"
 
 
 class Applies:
@@ -106,7 +106,7 @@ def said(instance: Instance) -> list[str]:
     """What the command and the tool say of it."""
     found = answer(instance)
     remarks = [remark.text for remark in of_sync(found.model_dump()) if remark.tone == "bad"]
-    assert [line for line in status_text(found).splitlines() if "failed" in line] == remarks
+    assert [line for line in status_text(found).splitlines() if "taken in" in line] == remarks
     return remarks
 
 
