@@ -7,7 +7,8 @@ from typing_extensions import TypedDict
 
 from crow_hooks import Summary
 
-PROJECTS_MAX = 200  # the ones changed last
+# Those changed last, each name cut as whoever hears it cuts it: in any script they fit into one summary.
+PROJECTS_MAX, NAME_CHARACTERS = 150, 80
 
 
 class ProjectName(TypedDict):
@@ -19,7 +20,10 @@ class ProjectName(TypedDict):
 
 def projects() -> Summary:
     def collect(db: Database) -> object:
-        rows = db.execute_sql("SELECT id, name FROM projects ORDER BY updated_at DESC, id LIMIT ?", (PROJECTS_MAX,))
+        rows = db.execute_sql(
+            "SELECT id, substr(name, 1, ?) FROM projects ORDER BY updated_at DESC, id LIMIT ?",
+            (NAME_CHARACTERS, PROJECTS_MAX),
+        )
         return [{"id": row_id, "name": name} for row_id, name in rows.fetchall()]
 
     return Summary("projects", collect, refresh_seconds=3600, shape=list[ProjectName])

@@ -14,6 +14,7 @@ from typing import Any, cast
 from pydantic import TypeAdapter, ValidationError
 
 NAME_MAX = 80  # characters
+REASON_MAX = 300  # characters
 ITEMS_MAX = 500  # of one list or object
 DEPTH_MAX = 4
 VALUE_BYTES_MAX = 64 * 1024
@@ -40,12 +41,12 @@ def cleaned(value: object, shape: object = None) -> Any:
     return _plain(value, DEPTH_MAX)
 
 
-def one_line(text: str) -> str:
-    """Plain text of at most 80 characters: no markup, no control or bidi characters, no line breaks."""
+def one_line(text: str, characters_max: int = NAME_MAX) -> str:
+    """Plain text of so many characters at most: no markup, no control or bidi characters, no line breaks."""
     spaced = "".join(" " if unicodedata.category(each) in BREAKS or each in "\t\n\r\v\f\x85" else each for each in text)
     seen = "".join(each for each in spaced if unicodedata.category(each) not in HIDDEN)
     bare = TAG.sub("", LINK.sub(r"\1", seen)).translate(LEFT_OVER)
-    return " ".join(bare.split())[:NAME_MAX].rstrip()
+    return " ".join(bare.split())[:characters_max].rstrip()
 
 
 def _check_size(value: object) -> None:

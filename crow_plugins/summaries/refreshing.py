@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from crow_hooks import CachedSummary, CallAnswer, Crow, Federation, Job, NotFound, Summary
 from crow_plugins.summaries.cache import Cache, Kept
-from crow_plugins.summaries.cleaning import BadSummary, cleaned
+from crow_plugins.summaries.cleaning import REASON_MAX, BadSummary, cleaned, one_line
 from crow_plugins.summaries.kinds import HEALTH, Kinds
 
 log = logging.getLogger(__name__)
@@ -123,8 +123,10 @@ class Refreshing:
         answer: Answer | str
         if isinstance(outcome, CallAnswer):
             answer = _read(outcome.structured)
-        else:
-            answer = f"{outcome.code}: {outcome.reason}" if outcome.code != "tool_error" else UNTOLD
+        elif outcome.code == "tool_error":
+            answer = UNTOLD
+        else:  # the reason may be in the other's own words
+            answer = one_line(f"{outcome.code}: {outcome.reason}", REASON_MAX)
         offset = answer.now - (asked_at + self._crow.now()) // 2 if isinstance(answer, Answer) else 0
         for name in names:
             await self._settle(instance_id, kinds[name], rows.get((instance_id, name)), answer, offset)

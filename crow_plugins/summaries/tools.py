@@ -10,7 +10,8 @@ from fastmcp.tools.base import ToolResult
 from mcp_types import ToolAnnotations
 from pydantic import BaseModel, Field
 
-from crow_hooks import Crow, Instance, InstanceRegistry
+from crow_hooks import Crow, Instance, InstanceRegistry, Invalid
+from crow_plugins.rows import fenced
 from crow_plugins.summaries.cache import Cache, Kept
 from crow_plugins.summaries.kinds import HEALTH, Kinds
 from crow_plugins.summaries.refreshing import Answer, Item, Refreshing
@@ -66,6 +67,9 @@ class Shown:
     def summaries(self, named: str | None, only: list[str] | None) -> InstanceSummaries:
         instances = self._cache.instances() if named is None else [self._registry.find(named).instance]
         rows, names = self._cache.rows(), list(self._kinds.all())
+        for kind in only or []:
+            if kind not in names:
+                raise Invalid(f"there is no such kind of summary; there are {', '.join(names)}")
         chosen = names if only is None else only
         return InstanceSummaries(
             items=[self._one(each, kind, rows.get((each.id, kind))) for each in instances for kind in chosen]
@@ -150,5 +154,6 @@ def _readable(found: InstanceSummaries) -> str:
     for each in found.items:
         age = "" if each.age_seconds is None else f", {each.age_seconds} s ago"
         trouble = f" ({each.error})" if each.error else ""
-        lines.append(f"[{each.kind} from {each.name} {each.instance_id}] {each.state}{age}{trouble}\n| {each.value}")
+        said = f"{each.state}{age}{trouble}"
+        lines.append(fenced(f"{each.kind} from {each.name} {each.instance_id}", f"{said}\n{each.value}"))
     return "\n".join(lines) or "No other instance is known."

@@ -1,4 +1,4 @@
-"""A plugin that answers for another instance's summary: whatever a test has it say."""
+"""A plugin that answers for another instance's summary: whatever a test has it say, or why it says nothing."""
 
 from __future__ import annotations
 
@@ -8,14 +8,20 @@ from fastmcp import FastMCP
 from fastmcp.tools.base import ToolResult
 from mcp_types import ToolAnnotations
 
-from crow_hooks import Crow, ServiceKey, hookimpl
+from crow_hooks import Crow, Decision, FederatedCall, ServiceKey, hookimpl
 
 SAID: ServiceKey[dict[str, Any]] = ServiceKey("said by the talker")
 
 
 @hookimpl
 def setup(crow: Crow) -> None:
-    crow.provide(SAID, {"answer": {}, "asked": []})
+    crow.provide(SAID, {"answer": {}, "asked": [], "denies": ""})
+
+
+@hookimpl
+def on_federated_call(crow: Crow, call: FederatedCall) -> Decision | None:
+    reason = crow.service(SAID)["denies"]
+    return Decision.deny(reason) if reason and call.direction == "inbound" else None
 
 
 @hookimpl
