@@ -111,7 +111,8 @@ class Copy:
 
     def __init__(self, key: bytes, file: MirrorFile, blocks: Sequence[bytes]) -> None:
         self.only, self._file = Feed(key, _storage_of(blocks)), file
-        file.put(blocks)
+        self._begun = False  # the file is as it was found, until the peer has given something that fits
+        file.length = len(blocks)
 
     def feed(self, key: bytes) -> Feed:
         return self.only
@@ -119,14 +120,26 @@ class Copy:
     def store(self, feed: Feed, batch: Batch) -> None:
         feed.storage.store(batch)
         if batch.cut is not None and batch.cut < self._file.length:
-            self._file.put(self._blocks(range(batch.cut)))
+            self._put(batch.cut)
 
     def write_on(self) -> bool:
         """Put into the file what is here without a gap; whether there was anything."""
-        fresh = range(self._file.length, self.only.storage.held().contiguous)
-        if fresh:
+        whole = self.only.storage.held().contiguous
+        fresh = range(self._file.length, whole)
+        if fresh and self._begun:
             self._file.add(self._blocks(fresh))
+        elif fresh:
+            self._put(whole)
         return bool(fresh)
+
+    def end(self) -> None:
+        """Make the file also of a feed that has nothing in it."""
+        if not self._begun:
+            self._put(self._file.length)
+
+    def _put(self, length: int) -> None:
+        self._begun = True
+        self._file.put(self._blocks(range(length)))
 
     def _blocks(self, seqs: range) -> list[bytes]:
         held = self.only.storage.blocks(seqs)
@@ -173,8 +186,9 @@ class Mirror:
             if self._found and self.length == self._found:  # nothing of the peer's has fitted
                 raise DoesNotFit from error
             raise
-        if not self._is_whole():
+        if follow or not self._is_whole():
             raise NoSuchFeed if self._announced is None else CutOff(self.length)
+        self._copy.end()
 
     def _work(self, session: Replication) -> list[FeedEvent]:
         events = session.work(self._copy)

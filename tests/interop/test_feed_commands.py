@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -137,6 +138,24 @@ def test_two_homes_copy_from_each_other_without_npm(home: Path, tmp_path: Path, 
     assert done.returncode == 0, done.stderr
     contents = [json.loads(line["text"])["data"]["content"] for line in lines(tmp_path / "copy.jsonl")]
     assert contents == ["one", "two"]
+
+
+def test_a_peer_that_goes_ends_a_copy_that_follows_and_the_file_stays_whole(home: Path, tmp_path: Path) -> None:
+    remember(home, "one", "two")
+    out = tmp_path / "copy.jsonl"
+    with served(home) as ready:
+        place = f"127.0.0.1:{ready['port']}"
+        command = [*CROW, "feed", "mirror", place, ready["key"], "--out", str(out), "--follow", "--home", str(home)]
+        following = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        while not out.exists() or len(lines(out)) < 2:
+            assert following.poll() is None
+            time.sleep(0.02)
+    _, said = following.communicate(timeout=SECONDS_MAX)
+    assert (following.returncode, "the connection ended; 2 blocks are in the file" in said) == (1, True)
+    whole = out.read_bytes()
+    done = mirrored(home, ready["port"], ready["key"], out)
+    assert "nobody answers" in done.stderr
+    assert out.read_bytes() == whole
 
 
 @pytest.mark.parametrize(
