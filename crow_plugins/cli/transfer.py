@@ -117,9 +117,9 @@ def import_rows(
                     advance(1)
         else:
             importer = _importer(host, format)
-            _refuse_unreadable(file)
             report.item = importer.item
-            with _progress(terminal, None) as advance:
+            with _faults_of(file), _progress(terminal, None) as advance:
+                os.close(os.open(file, os.O_RDONLY))
                 for result in importer.take(file, dry_run):
                     report.add(result)
                     advance(1)
@@ -227,11 +227,13 @@ def _importer(host: Host, name: str) -> Importer:
     return known[name]
 
 
-def _refuse_unreadable(file: Path) -> None:
+@contextmanager
+def _faults_of(file: Path) -> Iterator[None]:
+    """What the system says of a file, or of one in a folder, as an error of ours."""
     try:
-        os.close(os.open(file, os.O_RDONLY))
+        yield
     except OSError as error:
-        raise FileUnusable(file, error.strerror or str(error)) from error
+        raise FileUnusable(Path(error.filename or file), error.strerror or str(error)) from error
 
 
 class UnknownKind(CrowError):
@@ -260,10 +262,8 @@ def _read(file: Path) -> Iterator[BinaryIO]:
         return
     if file.is_dir():
         raise FileUnusable(file, "it is a folder, which needs a --format that reads folders")
-    try:
+    with _faults_of(file):
         source = file.open("rb")
-    except OSError as error:
-        raise FileUnusable(file, error.strerror or str(error)) from error
     with source:
         yield source
 
@@ -274,10 +274,8 @@ def _written(file: Path) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    try:
+    with _faults_of(file):
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise FileUnusable(file, error.strerror or str(error)) from error
     with os.fdopen(descriptor, "wb") as out:
         yield out
 

@@ -41,10 +41,11 @@ def _records(path: Path) -> Iterator[Data | Skipped]:
 
 
 def _files(path: Path) -> list[Path]:
-    """Raises `Invalid`."""
+    """A file, or those of a folder and below; what links lead to is left alone. Raises `Invalid`."""
     if not path.is_dir():
         return [path]
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in (".vcf", ".vcard"))
+    found = (file for file in path.rglob("*") if file.suffix.lower() in (".vcf", ".vcard"))
+    files = sorted(file for file in found if file.is_file() and not file.is_symlink())
     if not files:
         raise Invalid("the folder holds no .vcf file; name one that does")
     return files

@@ -20,6 +20,7 @@ from crow_hooks import Crow, Data, Invalid, Skipped
 from crow_plugins.projects.note import NOTE, TITLE_MAX
 from crow_plugins.projects.project import PROJECT
 from crow_plugins.rows import Importer, take
+from crow_plugins.rows.interchange import UUID
 
 NAMES: Final = uuid.UUID("d0a5f7c3-92e4-5b68-8f10-7c4e1a2b3d59")  # the namespace of ids of imported files
 SUFFIXES: Final = (".md", ".markdown")
@@ -92,7 +93,7 @@ def record(file: File) -> dict[str, object]:
         "id": str(uuid.uuid5(NAMES, file.name)),
         "title": titled(front, body, file.path.stem),
         # Front matter that a note has no place for stays where it is.
-        "content": body.strip() if front.keys() <= KNOWN else text.strip(),
+        "content": body.strip() if _has_place(front) else text.strip(),
         "created_at": _time(front, CREATED, modified),
         "updated_at": _time(front, UPDATED, modified),
         **_fields(front),
@@ -123,9 +124,18 @@ def titled(front: Mapping[str, object], body: str, stem: str) -> str:
     return title if len(title) <= TITLE_MAX else title[: TITLE_MAX - 1] + "…"
 
 
+def _has_place(front: Mapping[str, object]) -> bool:
+    """Whether a note has a place for all of it; for the id that another program gave it has none."""
+    return front.keys() <= KNOWN and ("id" not in front or _is_row_id(front["id"]))
+
+
+def _is_row_id(value: object) -> bool:
+    return isinstance(value, str) and UUID.fullmatch(value) is not None
+
+
 def _fields(front: Mapping[str, object]) -> dict[str, object]:
-    fields: dict[str, object] = {}
-    for name in ("id", "locator", "project_id", "source_id"):
+    fields: dict[str, object] = {"id": front["id"]} if _is_row_id(front.get("id")) else {}
+    for name in ("locator", "project_id", "source_id"):
         if isinstance(front.get(name), str | int):
             fields[name] = str(front[name])
     if "kind" in front:

@@ -159,6 +159,8 @@ def test_a_folder_of_files_is_taken_in_their_order_whatever_their_charset(crow: 
     (tmp_path / "b.VCF").write_bytes(card("FN:Bo").decode().encode("utf-16"))
     (tmp_path / "a.vcf").write_bytes(card("FN:Ann"))
     (tmp_path / "note.txt").write_bytes(b"not looked at")
+    (tmp_path / "folder.vcf").mkdir()
+    (tmp_path / "link.vcf").symlink_to(tmp_path / "a.vcf")
     assert imported(crow, tmp_path) == [None, None]
     assert [each.name for each in Contacts(crow).list([], limit=10, cursor=None).items] == ["Ann", "Bo"]
     empty = tmp_path / "empty"

@@ -178,5 +178,7 @@ def test_an_unknown_format_names_the_nearest_and_a_file_that_is_not_there_is_tol
     assert (refused.returncode, "did you mean bibtex" in refused.stderr) == (1, True)
     refused = crow(home, "import", str(home / "none.bib"), "--format", "bibtex")
     assert (refused.returncode, "No such file" in refused.stderr) == (1, True)
+    refused = crow(home, "import", str(home), "--format", "bibtex")
+    assert (refused.returncode, f"{home} cannot be used: Is a directory" in refused.stderr) == (1, True)
     refused = crow(home, "import", str(home))
     assert (refused.returncode, "--format" in refused.stderr) == (1, True)

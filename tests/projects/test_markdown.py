@@ -15,6 +15,8 @@ from crow_plugins.projects.markdown import notes
 from tests.gateway_process import crow
 
 FILES = 2000
+ROW = "33333333-3333-4333-8333-333333333333"
+ID_OF_FILE = "4612f5f2-2a69-5c2d-8dfd-d19947cfcae1"  # of file.md; it never changes, or files would come in again
 
 
 @pytest.fixture
@@ -122,6 +124,8 @@ def one(file: Path, content: str) -> Data | Skipped:
             '---\ntitle: 2024\ntags: "a, #b"\nkind: idea\n---\nx',
             {"title": "2024", "tags": ["a", "b"], "note_kind": "idea"},
         ),
+        ("---\nid: 20240101\n---\nx", {"id": ID_OF_FILE, "content": "---\nid: 20240101\n---\nx"}),
+        (f"---\nid: {ROW}\n---\nx", {"id": ROW, "content": "x"}),
         ("---\nmood: fine\n---\nx", {"content": "---\nmood: fine\n---\nx", "title": "file"}),
         ("---\n\nA rule above\n\n---\nx", {"content": "---\n\nA rule above\n\n---\nx"}),
         ("---\ncreated: 2024-03-05T01:00:00+01:00\n---\nx", {"created_at": 1_709_596_800}),
@@ -136,6 +140,8 @@ def one(file: Path, content: str) -> Data | Skipped:
     ids=[
         "empty front",
         "known",
+        "another program's id stays",
+        "an id of ours",
         "unknown stays",
         "rules",
         "time zone",
