@@ -113,13 +113,15 @@ def import_plugin(plugin: Plugin) -> object:
         if plugin.entry_point not in names:
             raise ManifestError(
                 plugin.at("entry_point"),
-                f"no installed package has an entry point {plugin.entry_point} in the group {ENTRY_POINT_GROUP}"
-                f"{nearest(plugin.entry_point, names)}",
+                f"no installed package has an entry point {plugin.entry_point} in the group {ENTRY_POINT_GROUP}; "
+                f"install its package, or take the plugin out of this file{nearest(plugin.entry_point, names)}",
             )
         return importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)[plugin.entry_point].load()
     if importlib.util.find_spec(plugin.module.split(".")[0]) is None or importlib.util.find_spec(plugin.module) is None:
         raise ManifestError(
-            plugin.at("module"), f"plugin {plugin.name}: there is no module {plugin.module}; install its package"
+            plugin.at("module"),
+            f"plugin {plugin.name}: there is no module {plugin.module}; "
+            "install its package, or take the plugin out of this file",
         )
     return importlib.import_module(plugin.module)
 

@@ -30,6 +30,11 @@ from crow_plugins.store import WriteTransaction, is_out_of_service
 log = logging.getLogger(__name__)
 
 FOREIGN_WRITER, UNKNOWN_WRITER = "foreign_writer", "unknown_writer"
+UNKNOWN_TABLE = "unknown_table"
+NOT_KEPT_HERE = (
+    "no plugin here keeps such rows; compare crow plugins list with that of the machine that wrote it, "
+    "and install the one that is missing here"
+)
 
 
 class Parked(CrowError):
@@ -205,7 +210,8 @@ def _check_owner(batch: Batch, found: Read) -> None:
         if not found.fits:
             batch.transaction.check(entry)
     except CrowError as error:
-        raise Parked(_reason(error), str(error)) from error
+        reason = _reason(error)
+        raise Parked(reason, NOT_KEPT_HERE if reason == UNKNOWN_TABLE else str(error)) from error
     if not batch.is_on(entry.table):
         raise Parked("plugin_off", f"the plugin that owns {entry.table} is off on this machine; enable it")
 
@@ -241,6 +247,6 @@ def parked_anywhere(db: peewee.Database) -> set[bytes]:
 
 def _reason(error: CrowError) -> str:
     """Why an entry does not fit what is known here."""
-    if error.code == "unknown_table":
-        return "unknown_table"
+    if error.code == UNKNOWN_TABLE:
+        return UNKNOWN_TABLE
     return "impossible" if isinstance(error, causality.CausalityError) else "breaks_schema"

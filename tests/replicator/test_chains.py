@@ -166,6 +166,8 @@ async def test_what_a_plugin_that_is_missing_wrote_is_passed_on_and_applied_when
             await swan.holds("beside it")
             [trouble] = await to_thread(swan.sync.troubles)
             assert (trouble.kind, trouble.reason, trouble.seq) == ("parked", "unknown_table", 0)
+            assert trouble.detail is not None
+            assert "install the one that is missing here" in trouble.detail
         await to_thread(swan.host.close)
         (swan.home / "plugin_manifest.toml").write_text(MANIFEST + LABELS)
         again = open_instance(swan.home)
