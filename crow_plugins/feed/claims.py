@@ -55,11 +55,12 @@ class Claims:
         self._beyond.put(start, bits[:room])
         self.reach = self._beyond.end_of_run(self.reach)
 
-    def lacking(self, held: Held, end: int) -> Iterator[int]:
-        """The blocks that the peer claims and that are not held here, in order."""
-        end = min(end, max(self.reach, self._beyond.end))
-        for start in range(held.contiguous & ~7, end, _STEP):
+    def lacking(self, held: Held, end: int, first: int = 0) -> Iterator[int]:
+        """The blocks from `first` on that the peer claims and that are not held here, in order."""
+        first, end = max(first, held.contiguous), min(end, max(self.reach, self._beyond.end))
+        for start in range(first & ~7, end, _STEP):
             ours = int.from_bytes(held.bits(start, _STEP), "little")
+            ours |= (1 << max(0, first - start)) - 1
             both = self._window(start) & ~ours
             if not both:
                 continue

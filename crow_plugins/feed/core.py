@@ -217,6 +217,23 @@ class Feed:
 
     # --- the reader's side ---
 
+    def provable_by(self, length: int) -> list[range]:
+        """The blocks that a copy of so many can prove to this one, in order.
+
+        Such a copy knows no node above its own roots, so a path that it gives must end at one of these at the latest.
+        A root that is not here is one of which no block is, else it would have come with that block's path.
+        """
+        end = self.head.length
+        if length >= end:
+            return [range(end)]
+        roots = flat_tree.roots(length)
+        known = self.storage.nodes(roots).keys() | set(flat_tree.roots(end))
+        return [
+            range(flat_tree.left_span(root) // 2, flat_tree.right_span(root) // 2 + 1)
+            for root in roots
+            if root in known
+        ]
+
     def paths_wanted(self, seqs: Sequence[int], promised: set[int]) -> list[tuple[int, int]]:
         """Pairs of seq and levels, as `prove_blocks` wants them: each path ends at a node that is held, or promised.
 

@@ -404,7 +404,7 @@ class Exchange:
             if not self._is_frozen and not self._peer.refused:
                 yield from self._compare(feed, sync)
                 yield from self._upgrade(feed, sync)
-            yield from self._blocks(feed, share, end=self._both)
+            yield from self._blocks(feed, sync, share, head.length if self._both is None else self._both)
 
     def _of_prefix(self, feed: Feed, prefix: Prefix, sync: Sync, share: Share) -> Iterator[FeedMessage]:
         """What a feed must begin with, from whoever begins with it, at any fork; nothing beyond it is wanted.
@@ -415,9 +415,9 @@ class Exchange:
         if sync.length < prefix.length:
             if begins_right is None and sync.fork == feed.head.fork and not self._peer.refused:
                 yield from self._upgrade(feed, sync)
-                yield from self._blocks(feed, share)
+                yield from self._blocks(feed, sync, share, feed.head.length)
         elif begins_right and self._peer.begins_right:
-            yield from self._blocks(feed, share, sync.fork, prefix.length)
+            yield from self._blocks(feed, sync, share, prefix.length)
         elif not self._peer.refused and not self._asking.asks_for_head:
             searched = self._search.request if self._search is not None else None
             upgrade = UpgradeRequest(0, prefix.length) if searched is None else None
@@ -459,15 +459,12 @@ class Exchange:
         manifest = feed.manifest is None and sync.has_manifest
         yield self._asking.ask(head.fork, ProofRequest(block=block, upgrade=upgrade, manifest=manifest))
 
-    def _blocks(
-        self, feed: Feed, share: Share, fork: int | None = None, end: int | None = None
-    ) -> Iterator[FeedMessage]:
-        """Blocks that the peer holds and we do not, the lowest first, as many as the link takes.
+    def _blocks(self, feed: Feed, sync: Sync, share: Share, end: int) -> Iterator[FeedMessage]:
+        """Blocks that the peer holds and can prove, and we do not hold, the lowest first, as many as the link takes.
 
-        They are of our own fork, and up to our length, where no other ones are given.
+        Those before `end`, up to which the peer's copy is the same as ours or the one to be taken.
         """
         head, held = feed.head, feed.storage.held()
-        end = head.length if end is None else end
         if held.contiguous >= end:
             return
         yield from self._wants(max(held.contiguous, self._peer.claims.reach), end)
@@ -475,8 +472,13 @@ class Exchange:
         room = max(1, min(share.requests, self._window, share.request_bytes // mean)) - len(self._asking.open)
         if room > 0:
             known = self._asking.seqs | {block.index for block in self._asking.waiting}
-            lacking = (seq for seq in self._peer.claims.lacking(held, end) if seq not in known)
-            yield from self._asking.ask_blocks(feed, head.fork if fork is None else fork, list(islice(lacking, room)))
+            lacking = (
+                seq
+                for span in feed.provable_by(min(sync.length, end))
+                for seq in self._peer.claims.lacking(held, span.stop, span.start)
+                if seq not in known
+            )
+            yield from self._asking.ask_blocks(feed, sync.fork, list(islice(lacking, room)))
 
     def _wants(self, start: int, end: int) -> Iterator[Want]:
         """Ask a peer with gaps which blocks it has, one stretch after another: unasked it does not tell."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crow_plugins.feed.exchange import Announced, FeedClosed, FeedOpened, Forked, Grew
-from tests.feed.exchanging import Link, append, blocks_of, copy_of, feed_of, numbered, truncate
+from tests.feed.exchanging import Link, append, blocks_of, copied, copy_of, feed_of, held, numbered, truncate
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -211,3 +211,23 @@ def test_nothing_is_pushed_unless_both_sides_agree_and_the_feed_is_given(
     link.bob.session.receive_data(link.alice.session.data_to_send())
     link.bob.turn()
     assert blocks_of(copy) == [b"a"]
+
+
+@pytest.mark.parametrize("known", [[], [200]])
+def test_a_shorter_copy_is_asked_only_for_what_it_can_prove(known: list[int]) -> None:
+    """Who holds the head of 256 blocks and none of them knows no root of the first 255; with one block come some."""
+    shorter = feed_of(1, *numbered(255))
+    longer = copied(shorter)
+    append(longer, 1, b"the last")
+    lacking = copied(longer, known)
+    link = Link()
+    link.alice.has(shorter)
+    link.bob.has(lacking)
+    link.run()
+    assert held(lacking) == list(range(224 if known else 0))
+    other = Link()
+    other.alice.has(longer)
+    other.bob.has(lacking)
+    other.run()
+    link.run()
+    assert blocks_of(lacking) == blocks_of(longer)

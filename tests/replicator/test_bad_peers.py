@@ -16,16 +16,17 @@ import apsw
 import pytest
 
 from crow_hooks import Change, Version
-from crow_plugins.feed import messages
+from crow_plugins.feed import Feed, answering, messages
 from crow_plugins.feed.channels import Channel, Message
 from crow_plugins.feed.hashing import discovery_key
 from crow_plugins.feed.limits import ANSWER_BYTES_MAX
 from crow_plugins.feed.messages import Request
-from crow_plugins.feed.proof import BlockRequest, ProofRequest
+from crow_plugins.feed.proof import BlockRequest, ProofRequest, UpgradeRequest
 from crow_plugins.limits import ENTRY_BYTES_MAX, QUARANTINE_AFTER
 from crow_plugins.outbound.urls import DEFAULT_ZONES, parse
 from crow_plugins.replicator import link as linking
 from crow_plugins.replicator.entry import written
+from crow_plugins.replicator.feed_storage import DatabaseStorage, add_feed
 from crow_plugins.replicator.inbox import Signal
 from crow_plugins.replicator.link import Link
 from crow_plugins.replicator.transport import Accepted, Dialled, dial
@@ -171,6 +172,43 @@ async def test_a_tampered_entry_is_refused_and_a_peer_that_sends_five_is_shut_ou
 def shut_out(instance: Instance) -> list[str]:
     with instance.host.read() as db:
         return [row[0] for row in db.execute_sql("SELECT peer_id FROM quarantine").fetchall()]
+
+
+async def test_a_shorter_copy_is_not_asked_for_what_only_the_longer_one_can_prove(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heron was cut off when it had grackle's head and no block; of the first 255 swan has a tree without that root."""
+    monkeypatch.setattr(answering, "INVALID_REQUESTS_MAX", 0)  # not one may be
+    async with gateways(tmp_path, "grackle", "swan", "heron") as [grackle, swan, heron]:
+        await to_thread(append, grackle, *(json.dumps(entry(grackle, 1 + number)).encode() for number in range(255)))
+        await acquainted(grackle, swan, heron, reachable=False)
+        await introduced_in_a_line(grackle, swan)
+        await until(lambda: applied(swan, grackle) == 255)
+        await grackle.apart()
+        await to_thread(append, grackle, json.dumps(entry(grackle, 256)).encode())
+        await to_thread(take_head, heron, grackle)
+        await introduced_in_a_line(heron, swan)
+        await heron.remember("from heron")
+        await swan.holds("from heron", "x")
+        await until(lambda: not any(link.session.is_behind for link in heron.sync._connections.all()))
+        await grackle.together()
+        await heron.holds("from heron", "x")
+        await until(lambda: applied(heron, grackle) == applied(swan, grackle) == 256)
+        for each in (swan, heron):
+            assert [trouble for trouble in await to_thread(each.sync.troubles) if trouble.kind == "rejected"] == []
+
+
+def take_head(to: Instance, writer: Instance) -> None:
+    """Give an instance the signed head of another one's feed, and no block."""
+    own = writer.sync.own
+    with writer.host.read() as db:
+        feed = own.held(db)
+        assert feed is not None
+        proof = feed.prove(ProofRequest(upgrade=UpgradeRequest(0, feed.head.length), manifest=True))
+    with to.host.transaction() as transaction:
+        number = add_feed(transaction.db, own.key, own.manifest, own.instance_id)
+        copy = Feed(own.key, DatabaseStorage(transaction.db, number), own.manifest)
+        copy.storage.store(copy.receive(proof))
 
 
 # ---- peers that are a burden --------------------------------------------------------------------
