@@ -47,7 +47,8 @@ class Posts(Rows[Post]):
         """Show it to everybody who may read the pages; the time of the first time is kept."""
 
         def published(transaction: Transaction, post: Post) -> Data:
-            return {"status": "published", "published_at": post.published_at or transaction.now}
+            first = transaction.now if post.published_at is None else post.published_at
+            return {"status": "published", "published_at": first}
 
         return self._changed(row_id, published)
 

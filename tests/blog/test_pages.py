@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -94,6 +95,21 @@ def test_what_is_not_published_answers_like_what_never_was(web: TestClient, post
         assert (answer.status_code, answer.content, answer.headers) == (404, never.content, never.headers), guess
     for path in ("/blog", "/blog?page=1", "/blog/feed.xml", "/blog?status=draft", "/blog?tag=x&page=1"):
         assert secret not in web.get(path).text
+
+
+def test_an_address_is_found_however_it_is_typed_and_an_empty_blog_says_so(web: TestClient, posts: Posts) -> None:
+    assert "Nothing is published yet" in web.get("/blog").text
+    published(posts, "Crème")
+    assert web.get("/blog/" + quote(unicodedata.normalize("NFD", "CRÈME"))).status_code == 200
+
+
+def test_pages_and_feed_name_the_address_that_the_operator_says(home: Path, open_host: Callable[..., Host]) -> None:
+    (home / "plugin_manifest.toml").write_text(PUBLIC + 'address = "https://crow.example"\n')
+    host = open_host(home)
+    published(Posts(host.hook.handle("blog")), "Crows")
+    with TestClient(application(host), base_url=BASE) as web:
+        assert '<link rel="canonical" href="https://crow.example/blog/crows">' in web.get("/blog/crows").text
+        assert "<link>https://crow.example/blog/crows</link>" in web.get("/blog/feed.xml").text
 
 
 def test_pages_of_the_list_hold_each_post_once_the_newest_first(web: TestClient, posts: Posts) -> None:
