@@ -26,9 +26,11 @@ from crow_hooks import CrowError, WrongThread
 BUSY_SECONDS = 30  # another process may be importing; a batch of it takes well under a second
 READERS_MAX = 48  # above the 40 worker threads that FastMCP runs tools in
 CACHE_KIB = 16 * 1024
+# A commit puts every page that it touches into the log as a whole, and a write of one row touches some twenty of them.
+PAGE_BYTES = 2048
 # When the log is copied back. In bulk, pages are touched again and again, and to copy each back once saves a fifth;
 # else a log that is short is soon written over and no longer made longer, which a commit takes twice the time for.
-LOG_PAGES, LOG_PAGES_IN_BULK = 4_000, 16_000  # of 4 KiB
+LOG_PAGES, LOG_PAGES_IN_BULK = 8_000, 32_000
 BULK_PAGES = 250  # a commit of so many is one of many rows
 
 OUT_OF_SERVICE = (
@@ -205,7 +207,8 @@ class Connections:
         self._looking, self._closed = threading.Lock(), False
         self._create()
         create = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-        self.writer = Writer(str(path), **self._options(create, {"journal_mode": "WAL", **PRAGMAS}))
+        made = {"page_size": PAGE_BYTES, "journal_mode": "WAL"}  # in this order, of a file that is new
+        self.writer = Writer(str(path), **self._options(create, {**made, **PRAGMAS}))
         self.readers = Pool(
             str(path),
             max_connections=READERS_MAX,

@@ -21,7 +21,7 @@ from crow_plugins.store import (
     live_dots,
     versions,
 )
-from crow_plugins.store.connections import CACHE_KIB
+from crow_plugins.store.connections import CACHE_KIB, PAGE_BYTES
 from crow_plugins.store.synced import UnknownTable
 from tests.replicator.full_disk import small_disk
 from tests.store.world import GRACKLE, NOW, ROW, SWAN, World, entry_of, foreign, open_store
@@ -225,7 +225,7 @@ def test_a_reader_cannot_write(world: World) -> None:
 def damage(file: Path, first_page: int) -> None:
     """Overwrite every page from this one on."""
     content = file.read_bytes()
-    intact = content[: (first_page - 1) * 4096]
+    intact = content[: (first_page - 1) * PAGE_BYTES]
     file.write_bytes(intact + b"\xff" * (len(content) - len(intact)))
 
 

@@ -11,7 +11,7 @@ from crow_plugins.store import connections
 from tests.replicator.full_disk import Disk
 from tests.store.world import World, open_store
 
-FRAME = 4096 + 24
+FRAME = connections.PAGE_BYTES + 24
 
 
 def log_pages(world: World) -> int:
