@@ -16,12 +16,13 @@ from crow_plugins.files import check_private_folder, make_private_folder
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 3001
+PORT_MAX = 65_535
 
 
 class Environment(BaseSettings):
     """`CROW_HOME`, `CROW_LOG`, `CROW_LOG_LEVEL`."""
 
-    model_config = SettingsConfigDict(env_prefix="CROW_")
+    model_config = SettingsConfigDict(env_prefix="CROW_", env_ignore_empty=True)
 
     home: Path = Field(default_factory=lambda: Path.home() / ".crow")
     log: Literal["text", "json"] = "text"

@@ -9,6 +9,7 @@ what was readable may have been read. Nothing here knows what is in the files.
     ├── FileMissing       nothing there
     ├── FileExists        something there already, and it is not to be lost
     ├── FileTooLarge      longer than such a file can be
+    ├── NotText           bytes that are no text in UTF-8
     ├── NotPlain          a symbolic link, a pipe, a device, a file for a folder or the other way round
     ├── ForeignOwner      belongs to another user
     └── NotPrivate        others can read it, or write it
@@ -78,6 +79,15 @@ class FileTooLarge(FileError):
 
     def __init__(self, path: Path, size_max: int) -> None:
         super().__init__(f"{path} has more than {size_max} bytes, so it is not what it should be; check the path")
+
+
+class NotText(FileError):
+    """The file holds something else than text."""
+
+    code = "not_text"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is not text in UTF-8; check the path")
 
 
 class NotPlain(FileError):
@@ -155,6 +165,14 @@ def read_private(path: Path, size_max: int = SIZE_MAX) -> bytes:
     with _opened(path) as descriptor:
         _check_private(path, os.fstat(descriptor), FILE_MODE)
         return _read(path, descriptor, size_max)
+
+
+def private_text(path: Path, size_max: int = SIZE_MAX) -> str:
+    """The same as text, such as a passphrase. Raises `NotText` too."""
+    try:
+        return read_private(path, size_max).decode()
+    except UnicodeDecodeError:
+        raise NotText(path) from None  # not from it: it quotes what may be a secret
 
 
 def read_plain(path: Path, size_max: int = SIZE_MAX) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import gc
 import ipaddress
@@ -29,8 +30,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.protocol import State
 
 from crow_hooks import CrowError
-from crow_plugins.config import DEFAULT_HOST, DEFAULT_PORT, Home
-from crow_plugins.files import write_private
+from crow_plugins.config import DEFAULT_HOST, DEFAULT_PORT, PORT_MAX, Home
+from crow_plugins.files import FileFault, write_private
 from crow_plugins.logs import kept
 from crow_plugins.packets import HttpProtocol
 from crow_plugins.running import ADDRESS_NAMES, Running, announced
@@ -47,7 +48,6 @@ STOP_SECONDS = 3  # what a stop waits for answers under way; streams that stay o
 BACKLOG = 2048
 WEBSOCKET_MESSAGE_BYTES_MAX = 1 << 20  # held in memory before anybody looks who sent it
 SWITCH_SECONDS = 0.001  # a thread that comes back from SQLite waits so long for one that is busy, not five times
-PORT_MAX = 65_535
 LOCK_TRIES = 20
 LOCK_WAIT_SECONDS = 0.01
 
@@ -70,8 +70,10 @@ class AddressTaken(CrowError):
 
     code = "address_taken"
 
-    def __init__(self, host: str, port: int, reason: str) -> None:
-        super().__init__(f"cannot listen on {host}:{port}: {reason}; choose another with --port, or --port 0 for any")
+    def __init__(self, host: str, port: int, reason: str, *, is_ours: bool = True) -> None:
+        """`is_ours` is False where no port would do, since the address is not one of this machine."""
+        advice = "choose another with --port, or --port 0 for any" if is_ours else "give an address of this machine"
+        super().__init__(f"cannot listen on {host}:{port}: {reason}; {advice}")
 
 
 def application(host: Host, names: Sequence[str] = (), *, any_address: bool = False) -> ASGIApp:
@@ -130,9 +132,12 @@ def serve(
 def only_gateway(home: Home, to_go_on: str | None = None) -> Iterator[None]:
     """Hold the lock of the home's gateway; the kernel lets go of it however the process ends.
 
-    Raises `GatewayRunning`, which says with `to_go_on` what to do once that one is stopped.
+    Raises `FileFault`, and `GatewayRunning`, which says with `to_go_on` what to do once that one is stopped.
     """
-    descriptor = os.open(home.gateway_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(home.gateway_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise FileFault(home.gateway_lock, error) from error
     with os.fdopen(descriptor, "r+b") as lock:
         if not _locked(lock.fileno()):
             running = announced(home)
@@ -172,7 +177,8 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:
-        raise AddressTaken(host, port, getattr(error, "strerror", None) or str(error)) from error
+        is_ours = not isinstance(error, socket.gaierror) and error.errno != errno.EADDRNOTAVAIL
+        raise AddressTaken(host, port, error.strerror or str(error), is_ours=is_ours) from error
     with listener:
         yield listener
 

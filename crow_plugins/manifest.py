@@ -156,7 +156,8 @@ def _tables(file: Path) -> Sequence[_Table]:
         text = file.read_text(encoding="utf-8")
         document = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(Place(file), f"cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise ManifestError(Place(file), f"cannot be read: {reason}; check its name") from error
     except tomllib.TOMLDecodeError as error:
         raise ManifestError(Place(file), f"is not valid TOML: {error}") from error
     unknown = document.keys() - {"plugin"}

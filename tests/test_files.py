@@ -396,4 +396,4 @@ def test_a_folder_that_is_not_there_cannot_be_locked(tmp_path: Path) -> None:
 
 def test_every_refusal_has_a_code_of_its_own() -> None:
     refusals = files.FileError.__subclasses__()
-    assert len({refusal.code for refusal in refusals} | {files.FileError.code}) == len(refusals) + 1 == 8
+    assert len({refusal.code for refusal in refusals} | {files.FileError.code}) == len(refusals) + 1 == 9

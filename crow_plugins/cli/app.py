@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter, UnknownCommandError
 from pydantic import ValidationError
 
 from crow_hooks import Answer, Command, CrowError
@@ -37,8 +37,10 @@ from crow_plugins.cli import (
 from crow_plugins.cli.terminal import Terminal
 from crow_plugins.config import Environment, Home
 from crow_plugins.dispatch import BadPlugin
+from crow_plugins.files import FileMissing
 from crow_plugins.host import Host
 from crow_plugins.logs import configure
+from crow_plugins.manifest import nearest
 
 SERVING = frozenset({"serve"})  # `crow serve` and `crow feed serve` tell what goes on
 FAILED, WRONG_USAGE = 1, 2
@@ -52,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
         with _command_line(arguments) as app:
             app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        return _fail(f"{_one_line(str(error))}; see: crow --help", WRONG_USAGE)
+        return _fail(_wrong_usage(error), WRONG_USAGE)
     except CrowError as error:
         if "--debug" in arguments:
             raise
@@ -73,7 +75,14 @@ def _command_line(arguments: Sequence[str]) -> Iterator[App]:
     configure(environment)
     if SERVING.isdisjoint(arguments) and "log_level" not in environment.model_fields_set:
         logging.getLogger().setLevel(logging.WARNING)  # what went well is said by the answer
-    app = App(name="crow", help=HELP, version=__version__, suppress_keyboard_interrupt=False, help_format="plaintext")
+    app = App(
+        name="crow",
+        help=HELP,
+        version=__version__,
+        suppress_keyboard_interrupt=False,
+        help_format="plaintext",
+        default_parameter=Parameter(negative_iterable=(), show_default=_shown_default),
+    )
     for room in (
         starting,
         gateway,
@@ -97,10 +106,14 @@ def _command_line(arguments: Sequence[str]) -> Iterator[App]:
     def launch(
         *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
         home: AHome = None,
-        json: Annotated[bool, Parameter(help="Answer with JSON.", negative=())] = False,
+        json: Annotated[bool, Parameter(help="Answer with JSON.", negative=(), group=EVERYWHERE)] = False,
         manifest: AManifest = None,
-        debug: Annotated[bool, Parameter(help="Show the traceback of an error.", negative=())] = False,
+        debug: Annotated[
+            bool, Parameter(help="Show the traceback of an error.", negative=(), group=EVERYWHERE)
+        ] = False,
     ) -> None:
+        if manifest is not None and not manifest.exists():
+            raise FileMissing(manifest)
         terminal = Terminal(Home(home or environment.home), json, manifest)
         command, bound, extras = app.parse_args(tokens, exit_on_error=False, print_error=False)
         given = {"terminal": terminal} if "terminal" in extras else {}
@@ -116,8 +129,16 @@ def _command_line(arguments: Sequence[str]) -> Iterator[App]:
         yield app
 
 
-AHome = Annotated[Path | None, Parameter(help="Where this installation lives; else $CROW_HOME, else ~/.crow.")]
-AManifest = Annotated[Path | None, Parameter(help="A plugin manifest over this machine's own.")]
+def _shown_default(value: object) -> str | None:
+    """What `--help` shows: that an option which is not given is not given goes without saying."""
+    return None if value is None or value is False or value == () else str(value)
+
+
+EVERYWHERE = Group("Options of every command", sort_key=1)
+AHome = Annotated[
+    Path | None, Parameter(help="Where this installation lives; else $CROW_HOME, else ~/.crow.", group=EVERYWHERE)
+]
+AManifest = Annotated[Path | None, Parameter(help="A plugin manifest over this machine's own.", group=EVERYWHERE)]
 
 
 @contextmanager
@@ -166,7 +187,10 @@ def _group(app: App, command: Command) -> App:
         return app
     if command.group not in app:
         app.command(App(name=command.group, help_format="plaintext"))
-    return app[command.group]
+    group: App = app[command.group]
+    if command.about is not None:
+        group.help = command.about
+    return group
 
 
 def _environment() -> Environment:
@@ -197,6 +221,18 @@ class WrongEnvironment(CrowError):
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"the environment variable {name} is wrong: {reason}; correct or unset it")
+
+
+def _wrong_usage(error: CycloptsError) -> str:
+    words = " ".join(["crow", *(error.command_chain or ())])
+    if isinstance(error, UnknownCommandError) and error.app and error.unused_tokens:
+        said = error.unused_tokens[0]
+        return f"there is no command {words} {said}{nearest(said, _commands(error.app))}; see: {words} --help"
+    return f"{_one_line(str(error))}; see: {words} --help"
+
+
+def _commands(app: App) -> list[str]:
+    return [name for name in app if not name.startswith("-")]
 
 
 def _fail(sentence: str, code: int) -> int:

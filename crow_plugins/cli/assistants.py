@@ -106,7 +106,15 @@ def config(
     token: Annotated[str, Parameter(help="With --http: the token to put in.")] = PLACEHOLDER,
     terminal: ATerminal,
 ) -> None:
-    """Print what to paste into an assistant's configuration, and say where it goes."""
+    """Print what to paste into an assistant's configuration, and say where it goes.
+
+    Parameters
+    ----------
+    client
+        The program that the assistant is in.
+    """
+    if token != PLACEHOLDER and not http:
+        raise Invalid("--token is for assistants that connect by HTTP; give --http too, or leave it out")
     running = running_gateway(terminal.home) or Running(0, DEFAULT_HOST, DEFAULT_PORT)
     where, snippet = CLIENTS[client](_over_http(running.mcp, token) if http else _over_stdio(terminal))
     text = snippet if isinstance(snippet, str) else json.dumps(snippet, indent=2)

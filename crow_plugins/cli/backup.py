@@ -72,10 +72,11 @@ def restore(
     from crow_plugins.gateway import only_gateway  # it brings the server, which takes a while to import
 
     terminal.home.check()
+    identity = Keyring.public(terminal.home.folder)
     aside = terminal.home.database.with_name(f"crow-before-restore-{int(time.time())}.db")
     with only_gateway(terminal.home, "restore again"):
         try:
-            own = None if of_another else Keyring.public(terminal.home.folder).instance_id
+            own = None if of_another else identity.instance_id
             backups.restore(terminal.home.database, file, aside, instance_id=own)
         except OSError as error:
             raise FileUnusable(file, error.strerror or str(error)) from error

@@ -40,7 +40,7 @@ def serve(
     *,
     host: Annotated[str, Parameter(help="The address to listen on.")] = DEFAULT_HOST,
     port: Annotated[int, Parameter(help="The port; 0 takes a free one.")] = DEFAULT_PORT,
-    allow_host: Annotated[tuple[str, ...], Parameter(help="Another name this gateway is called by.", negative=())] = (),
+    allow_host: Annotated[tuple[str, ...], Parameter(help="Another name this gateway is called by.")] = (),
     stdio: Annotated[bool, Parameter(help="Speak MCP on stdin and stdout instead.", negative=())] = False,
     terminal: ATerminal,
 ) -> None:

@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 
 from crow_plugins import manifest
 from crow_plugins.cli.terminal import ATerminal, Terminal
+from crow_plugins.keyring import NoIdentity
 from crow_plugins.manifest import Manifest, Plugin
 from crow_plugins.new_plugin.writing import write
 from crow_plugins.running import running_gateway
@@ -95,6 +96,8 @@ def _switch(terminal: Terminal, name: str, *, on: bool) -> None:
     from crow_plugins.overrides import switch  # what edits TOML is of no use to the other commands
 
     terminal.home.check()
+    if not terminal.home.folder.exists():
+        raise NoIdentity(terminal.home.folder)
     after = switch(terminal.home.manifest, terminal.manifest_files, name, on=on)
     plugin = after.plugin(name)
     state = "on" if plugin.enabled else "off"

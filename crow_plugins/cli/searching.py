@@ -19,9 +19,7 @@ def add_to(app: App) -> None:
 
 def search(
     *query: str,
-    kind: Annotated[
-        tuple[str, ...], Parameter(help="Only this kind of row; give it as often as needed.", negative=())
-    ] = (),
+    kind: Annotated[tuple[str, ...], Parameter(help="Only this kind of row; give it as often as needed.")] = (),
     limit: Annotated[int, Parameter(help="How many at the most.")] = 10,
     terminal: ATerminal,
 ) -> None:

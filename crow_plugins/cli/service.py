@@ -18,11 +18,11 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from crow_hooks import CrowError
+from crow_hooks import CrowError, Invalid
 from crow_plugins import units
 from crow_plugins.cli.starting import first_line
 from crow_plugins.cli.terminal import ATerminal, Terminal
-from crow_plugins.config import DEFAULT_HOST, DEFAULT_PORT
+from crow_plugins.config import DEFAULT_HOST, DEFAULT_PORT, PORT_MAX
 from crow_plugins.files import FileFault, FileMissing, read_plain, write_private
 from crow_plugins.keyring import Keyring
 
@@ -126,12 +126,14 @@ def install(
     *,
     host: Annotated[str, Parameter(help="The address to listen on.")] = DEFAULT_HOST,
     port: Annotated[int, Parameter(help="The port.")] = DEFAULT_PORT,
-    allow_host: Annotated[tuple[str, ...], Parameter(help="Another name this gateway is called by.", negative=())] = (),
+    allow_host: Annotated[tuple[str, ...], Parameter(help="Another name this gateway is called by.")] = (),
     passphrase_file: Annotated[Path | None, Parameter(help="Where the passphrase of the keys is.")] = None,
     dry_run: ADryRun = False,
     terminal: ATerminal,
 ) -> None:
     """Let the gateway start now and with every login."""
+    if not 0 < port <= PORT_MAX:
+        raise Invalid(f"there is no port {port}; give one from 1 to {PORT_MAX}")
     services = services_of(sys.platform)
     identity = Keyring.public(terminal.home.folder)
     if passphrase_file is not None:

@@ -15,7 +15,7 @@ from crow_plugins import bearer
 from crow_plugins.cli.standing import standing
 from crow_plugins.cli.terminal import ATerminal, Terminal
 from crow_plugins.doctor import health_of
-from crow_plugins.files import read_private
+from crow_plugins.files import private_text
 from crow_plugins.host import Host
 from crow_plugins.identity import words
 from crow_plugins.keyring import EmptyPassphrase, Keyring, passphrase_from_environment
@@ -53,7 +53,8 @@ def init(
     words_file: Annotated[
         Path | None,
         Parameter(
-            help="Come back: a file with the 24 words of an identity; - for standard input.", allow_leading_hyphen=True
+            help="Come back with the 24 words of an identity, from this file; - for standard input.",
+            allow_leading_hyphen=True,
         ),
     ] = None,
     terminal: ATerminal,
@@ -105,7 +106,7 @@ def make_identity(
     terminal.home.make()
     return Keyring.create(
         terminal.home.folder,
-        name=name or host_name(),
+        name=host_name() if name is None else name,
         role=role,
         now=int(time.time()),
         passphrase=passphrase or passphrase_from_environment(),
@@ -136,12 +137,12 @@ def numbered(spoken: str) -> str:
 
 
 def _words(file: Path) -> str:
-    return sys.stdin.read(WORDS_SIZE_MAX) if file == Path("-") else read_private(file, WORDS_SIZE_MAX).decode()
+    return sys.stdin.read(WORDS_SIZE_MAX) if file == Path("-") else private_text(file, WORDS_SIZE_MAX)
 
 
 def first_line(file: Path) -> str:
     """A passphrase from a file that only its owner can read."""
-    line = read_private(file).decode().split("\n")[0].rstrip("\r")
+    line = private_text(file).split("\n")[0].rstrip("\r")
     if not line:
         raise EmptyPassphrase(str(file))
     return line

@@ -22,6 +22,7 @@ from cyclopts import App, Parameter
 
 from crow_hooks import CrowError, Data, Format, Skipped
 from crow_plugins.cli.terminal import ATerminal, Terminal
+from crow_plugins.files import FileExists
 from crow_plugins.host import Host
 from crow_plugins.manifest import nearest
 from crow_plugins.rows import Importer
@@ -68,7 +69,7 @@ def export_rows(
     file: AFile,
     /,
     *,
-    kind: Annotated[tuple[str, ...], Parameter(help="Only this kind of row.", negative=())] = (),
+    kind: Annotated[tuple[str, ...], Parameter(help="Only this kind of row.")] = (),
     terminal: ATerminal,
 ) -> None:
     """Write everything kept here to a file, one JSON object a line.
@@ -232,6 +233,8 @@ def _faults_of(file: Path) -> Iterator[None]:
     """What the system says of a file, or of one in a folder, as an error of ours."""
     try:
         yield
+    except FileExistsError:
+        raise FileExists(file) from None
     except OSError as error:
         raise FileUnusable(Path(error.filename or file), error.strerror or str(error)) from error
 

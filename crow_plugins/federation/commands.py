@@ -6,12 +6,16 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from crow_hooks import Answer, Command, CrowError, InstanceRegistry, Invalid
 from crow_plugins.federation.audit import Audit, Call
 from crow_plugins.federation.exposure import EVERYBODY, EVERYTHING, NEVER, Exposure, Word
 
-GROUP = "federation"
+GROUP, ABOUT = "federation", "What other instances may call here, and what they did."
+NO_OPPOSITE = Parameter(negative=())
 Tools = Callable[[], Mapping[str, bool]]
 
 
@@ -34,7 +38,9 @@ def commands(
 
 
 def _exposing(exposure: Exposure, registry: InstanceRegistry, setting: Sequence[str], tools: Tools) -> list[Command]:
-    def expose(tool: str | None = None, /, *, peer: str | None = None, writes: bool = False) -> Answer:
+    def expose(
+        tool: str | None = None, /, *, peer: str | None = None, writes: Annotated[bool, NO_OPPOSITE] = False
+    ) -> Answer:
         """Let other instances call a tool; without a tool, show what they may call.
 
         Parameters
@@ -64,11 +70,11 @@ def _exposing(exposure: Exposure, registry: InstanceRegistry, setting: Sequence[
         exposure.deny(tool, _about(registry, peer))
         return _words(exposure.words(), setting, registry, None if tool == EVERYTHING else _unknown(tool, tools()))
 
-    return [Command("expose", expose, GROUP), Command("deny", deny, GROUP)]
+    return [Command("expose", expose, GROUP, ABOUT), Command("deny", deny, GROUP)]
 
 
 def _auditing(audit: Audit, registry: InstanceRegistry) -> Command:
-    def show_audit(*, peer: str | None = None, limit: int = 50, verify: bool = False) -> Answer:
+    def show_audit(*, peer: str | None = None, limit: int = 50, verify: Annotated[bool, NO_OPPOSITE] = False) -> Answer:
         """Show the calls between instances, the newest first.
 
         Parameters

@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from crow_hooks import Answer, Command, Crow, Invalid
-from crow_plugins.files import read_private
+from crow_plugins.files import private_text
 from crow_plugins.nest.access import Access
 from crow_plugins.nest.web import ROOT
 from crow_plugins.premises import Premises
@@ -35,7 +35,10 @@ def commands(crow: Crow, premises: Premises) -> Sequence[Command]:
         Access(crow).set_password(_typed() if file is None else _first_line(file))
         return Answer({"changed": True}, "The password is set. Every browser signs in anew.")
 
-    return [Command("login", login, group="nest"), Command("password", password, group="nest")]
+    return [
+        Command("login", login, group="nest", about="Getting in to the Nest, the pages in a browser."),
+        Command("password", password, group="nest"),
+    ]
 
 
 def _typed() -> str:
@@ -48,4 +51,4 @@ def _typed() -> str:
 
 
 def _first_line(file: Path) -> str:
-    return read_private(file).decode(errors="replace").split("\n", 1)[0].rstrip("\r")
+    return private_text(file).split("\n", 1)[0].rstrip("\r")

@@ -22,7 +22,7 @@ def commands(
     own: Instance, keyring: Callable[[], Keyring], registry: Registry, registering: Registering
 ) -> Sequence[Command]:
     return [
-        Command("list", _list(own, registry), group="instances"),
+        Command("list", _list(own, registry), group="instances", about="The machines of this chain."),
         Command("register", _register(keyring, registering), group="instances"),
         Command("check", _check(keyring, registry, registering), group="instances"),
         Command("remove", _remove(registry), group="instances"),

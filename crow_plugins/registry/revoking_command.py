@@ -28,7 +28,7 @@ def revoke_command(crow: Crow, premises: Premises, registry: InstanceRegistry) -
         instance: str,
         /,
         *,
-        since: Annotated[datetime | None, Parameter(help="Take back what it wrote from this time on.")] = None,
+        since: Annotated[datetime | None, Parameter(help="Take back what it wrote since, as 2026-11-28T14:00.")] = None,
         yes: Annotated[bool, Parameter(help="Do not ask.", negative=())] = False,
         terminal: ATerminal,
     ) -> None:

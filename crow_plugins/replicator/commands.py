@@ -38,7 +38,12 @@ class NotInSync(CrowError):
 
 def commands(own_id: str, sync: InstanceSyncManager, conflicts: Conflicts) -> Sequence[Command]:
     return [
-        Command("status", _status(own_id, sync, conflicts), group="sync"),
+        Command(
+            "status",
+            _status(own_id, sync, conflicts),
+            group="sync",
+            about="How far the machines are with each other, and conflicts.",
+        ),
         Command("now", _now(sync), group="sync"),
         Command("conflicts", _conflicts(conflicts), group="sync"),
         Command("show", _show(sync, conflicts), group="sync"),
@@ -82,6 +87,8 @@ def _now(sync: InstanceSyncManager) -> Callable[..., object]:
         instance
             Only this one, by id or name.
         """
+        if not wait >= 0:  # NaN neither
+            raise Invalid("--wait is how many seconds to wait; give 0 or more")
         progress = asyncio.run(sync.sync_once(instance, wait))
         fault = None if progress.complete else NotInSync(progress.missing)
         return Answer(asdict(progress), _came_of(progress), fault)
@@ -106,6 +113,8 @@ def _conflicts(conflicts: Conflicts) -> Callable[..., object]:
         limit: Annotated[int, Parameter(help="How many at the most.")] = 50,
     ) -> object:
         """List rows that were changed on two machines without their knowing of each other."""
+        if limit < 1:
+            raise Invalid("--limit is how many conflicts to show; give 1 or more")
         page = conflicts.list(table=table, unresolved_only=not settled, limit=limit)
         items = [conflict_answer(record).model_dump() for record in page.items]
         lines = [_line(record) for record in page.items] or ["There is no conflict."]
@@ -123,7 +132,7 @@ def _show(sync: InstanceSyncManager, conflicts: Conflicts) -> Callable[..., obje
         Parameters
         ----------
         conflict
-            Its id.
+            Its id, as crow sync conflicts lists it.
         """
         record, sides = conflicts.get(conflict), conflicts.sides(conflict)
         answer = conflict_answer(record, sides)
@@ -157,7 +166,7 @@ def _resolve(conflicts: Conflicts) -> Callable[..., object]:
         Parameters
         ----------
         conflict
-            Its id.
+            Its id, as crow sync conflicts lists it.
         resolution
             local keeps the version shown here, remote takes the other one, merge takes local with --data over it.
         """

@@ -39,7 +39,7 @@ ATerminal = Annotated[Terminal, Parameter(parse=False)]
 
 def feed_commands(crow: Crow, own: OwnFeed, keyring: Keyring) -> Sequence[Command]:
     return [
-        Command("info", _info(crow, own, keyring), group="feed"),
+        Command("info", _info(crow, own, keyring), group="feed", about="This machine's feed, for any Hypercore tool."),
         Command("serve", _serve(crow, own, keyring), group="feed"),
         Command("mirror", _mirror(keyring), group="feed"),
     ]

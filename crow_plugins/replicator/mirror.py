@@ -11,6 +11,7 @@ import base64
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from crow_hooks import CrowError
@@ -20,6 +21,7 @@ from crow_plugins.feed.exchange import Announced, FeedClosed, FeedEvent, Forked
 from crow_plugins.feed.head import EMPTY
 from crow_plugins.feed.replication import Replication
 from crow_plugins.feed.tree import Tree
+from crow_plugins.files import FileFault
 from crow_plugins.identity.keys import KeyPair
 from crow_plugins.replicator.feed_serving import Place
 from crow_plugins.replicator.stock import Conversation
@@ -80,7 +82,7 @@ class NoMirror(MirrorError):
 
 
 class MirrorFile:
-    """The lines of a copy; `length` of them are written."""
+    """The lines of a copy; `length` of them are written. What the system refuses is a `FileFault`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -88,22 +90,31 @@ class MirrorFile:
 
     def read(self) -> list[bytes]:
         """The blocks that are there; a last line that was cut off does not count. Raises `NoMirror`."""
-        if not self._path.exists():
-            return []
-        lines = self._path.read_bytes().split(b"\n")[:-1]
+        with self._usable():
+            self._path.parent.stat()  # what could not be kept is not asked for
+            content = self._path.read_bytes() if self._path.exists() else b""
+        lines = content.split(b"\n")[:-1]
         return [_block(seq, line) for seq, line in enumerate(lines)]
 
     def put(self, blocks: Sequence[bytes]) -> None:
         """All of these and nothing else, whole or not at all."""
         beside = self._path.with_name(f"{self._path.name}.new")
-        beside.write_bytes(b"".join(_lines(0, blocks)))
-        os.replace(beside, self._path)
+        with self._usable():
+            beside.write_bytes(b"".join(_lines(0, blocks)))
+            os.replace(beside, self._path)
         self.length = len(blocks)
 
     def add(self, blocks: Sequence[bytes]) -> None:
-        with self._path.open("ab") as file:
+        with self._usable(), self._path.open("ab") as file:
             file.write(b"".join(_lines(self.length, blocks)))
         self.length += len(blocks)
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise FileFault(self._path, error) from error
 
 
 class Copy:

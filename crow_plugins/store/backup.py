@@ -92,6 +92,8 @@ def back_up(database: Path, target: Path, progress: Callable[[int, int], None] =
 
 def verify(path: Path) -> None:
     """Raise `BackupUnusable` unless a file is a whole database of ours."""
+    if not path.exists():
+        raise BackupUnusable(path, "there is no such file")
     try:
         db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     except apsw.Error as error:

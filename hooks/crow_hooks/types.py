@@ -238,12 +238,14 @@ class Answer:
 class Command:
     """A subcommand of `crow`: a function whose annotated parameters become its arguments.
 
-    It prints by returning: an `Answer`, or only text, or only a JSON value.
+    It prints by returning: an `Answer`, or only text, or only a JSON value. `about` says in the
+    help what its group is for; one command of the group is enough to say it.
     """
 
     name: str
     run: Callable[..., object]
     group: str | None = None
+    about: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
