@@ -10,7 +10,7 @@ import pytest
 
 from crow_hooks import ConflictOpen, CrowError, Data, Entry, Invalid, Skipped, Version
 from crow_plugins.host import Host
-from crow_plugins.settings.interchange import export, take
+from crow_plugins.settings.interchange import BATCH, export, take
 from crow_plugins.settings.settings import Settings
 from crow_plugins.store.synced import row_id_of
 
@@ -123,7 +123,10 @@ def test_a_local_setting_leaves_no_trace_in_what_travels(host: Host, settings: S
 def test_what_is_exported_and_imported_elsewhere_is_the_same(
     make_home: Callable[[str], Path], open_host: Callable[..., Host]
 ) -> None:
-    first, second = (open_host(make_home(name)).hook.handle("settings") for name in ("grackle", "swan"))
+    first, second = (
+        open_host(make_home(name), now=lambda at=at: at).hook.handle("settings")
+        for name, at in (("grackle", 1_800_000_000), ("swan", 1_800_000_060))
+    )
     for key, value in {"a": 1, "b.c": {"d": [None]}, "e": "text"}.items():
         Settings(first).set(key, value, "shared")
     Settings(first).set("mine", 1, "local")
@@ -134,11 +137,27 @@ def test_what_is_exported_and_imported_elsewhere_is_the_same(
     assert [each.here for each in reasons(take(second, records, False))] == [True] * 3
 
 
+def test_more_settings_than_one_batch_are_taken_and_told_whole(host: Host) -> None:
+    crow = host.hook.handle("settings")
+    records = [{"key": f"key.n{number:04}", "value": number} for number in range(BATCH + 1)]
+    assert list(take(crow, records, False)) == [None] * len(records)
+    assert [record["value"] for record in export(crow)] == list(range(BATCH + 1))
+
+
+def test_the_same_local_value_again_leaves_its_time(home: Path, open_host: Callable[..., Host]) -> None:
+    now = [1_800_000_000]
+    settings = Settings(open_host(home, now=lambda: now[0]).hook.handle("settings"))
+    first = settings.set("theme", "dark", "local")
+    now[0] += 60
+    assert settings.set("theme", "dark", "local") == first
+    assert settings.set("theme", "light", "local").updated_at == 1_800_000_060
+
+
 def test_an_import_names_what_it_leaves_out_and_overwrites_nothing(host: Host, settings: Settings) -> None:
-    settings.set("theme", True, "shared")
+    settings.set("theme", {"a": True, "b": 2}, "shared")
     records: list[Data] = [
-        {"key": "theme", "value": 1},
-        {"key": "theme", "value": True},
+        {"key": "theme", "value": {"a": 1, "b": 2}},
+        {"key": "theme", "value": {"b": 2, "a": True}},
         {"key": "Bad", "value": 1},
         {"key": "empty"},
         {"key": "time", "value": 1, "updated_at": -1},
@@ -154,7 +173,7 @@ def test_an_import_names_what_it_leaves_out_and_overwrites_nothing(host: Host, s
             strict=True,
         )
     ] == [True] * 6
-    assert json.dumps(settings.get("theme").value) == "true"
+    assert json.dumps(settings.get("theme").value) == '{"a": true, "b": 2}'
 
 
 def test_a_dry_run_changes_nothing(host: Host, settings: Settings) -> None:

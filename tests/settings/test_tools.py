@@ -140,6 +140,13 @@ async def test_shared_settings_are_found_by_the_search_over_everything_and_local
     ]
 
 
+async def test_a_word_in_the_key_goes_before_one_in_the_value(client: Client[Any]) -> None:
+    await put(client, "a.mood", "theme")
+    await put(client, "z.theme", "dark")
+    found = await call(client, "crow_search", query="theme", kinds=["setting"])
+    assert [hit["title"] for hit in found["items"]] == ["z.theme", "a.mood"]
+
+
 async def test_a_setting_is_a_resource(client: Client[Any]) -> None:
     written = await put(client, "editor.theme", "dark")
     (content,) = await client.read_resource("crow://settings/editor.theme")
