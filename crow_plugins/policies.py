@@ -3,7 +3,7 @@
 A policy is asked on the instance that wrote the shown version only, so that two instances never settle one conflict
 in two ways, and in a write transaction of its own, so that its resolution is a local write like any other: it
 travels. It is asked when a conflict appears, unless more is still to come from the other instances; and again for every
-open one when the host begins to serve, and when all has come.
+open one when the host begins to serve, when all has come, and every few minutes, since one that failed may go on then.
 """
 
 from __future__ import annotations

@@ -476,7 +476,8 @@ class InstanceSyncManager:
     def _look_after(self, stirred: bool, *, suspect: bool) -> None:
         if stirred:
             self._mending.seal()
-        self._uptake.retry_parked()
+        if self._uptake.retry_parked():  # then it is also time for orphans, and for policies that failed
+            self._connections.on_loop(self._came.set)
         if stirred or not self._measuring.is_still:
             self._measuring.look()
         for peer_id in self._connections.ids():

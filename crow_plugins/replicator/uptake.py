@@ -69,19 +69,20 @@ class Uptake:
         feeds = self._trusting.feeds().items()
         return sum(self._take_some(key, feed, reading) for key, feed in feeds if key != self._own.key) > 0
 
-    def retry_parked(self) -> None:
+    def retry_parked(self) -> bool:
         """Try all parked entries again: at once when a plugin was switched on, somebody is trusted, or more or less of
-        a feed is disputed, else now and then, since time passes.
+        a feed is disputed, else now and then, since time passes. Whether it was time.
         """
         helpful = self._tables_on(), self._trusting.now(), self._disputed
         if time.monotonic() - self._tried < PARKED_SECONDS and helpful == self._helpful:
-            return
+            return False
         self._tried, self._helpful = time.monotonic(), helpful
         last: Place | None = BEFORE_ALL if self._is_any_parked() else None
         while last is not None:
             with self._crow.transaction() as transaction:
                 assert isinstance(transaction, WriteTransaction)
                 last = self._intake.retry_parked(transaction, last).last
+        return True
 
     def _is_any_parked(self) -> bool:
         with self._crow.read() as db:
