@@ -63,3 +63,11 @@ def test_an_index_that_lost_a_row_is_told_of_and_the_remedy_mends_it(host: Host,
             transaction.db.execute_sql(statement)
         assert index_finding(transaction.db).ok
     assert [hit.contact.id for hit in contacts.find("bo", (), 10)] == [kept.id]
+
+
+def test_an_index_that_is_damaged_in_itself_is_told_of(host: Host) -> None:
+    arrives(host, {})
+    with host.store.transaction() as transaction:
+        transaction.db.execute_sql("UPDATE contacts_fts_data SET block = zeroblob(20) WHERE id > 10")
+        finding = index_finding(transaction.db)
+    assert (finding.ok, "damaged" in finding.message) == (False, True)

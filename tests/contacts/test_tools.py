@@ -132,6 +132,15 @@ async def test_contacts_are_found_by_what_one_remembers(client: Client[Any]) -> 
     ]
 
 
+async def test_of_numbers_the_one_that_ends_alike_goes_before_one_that_holds_it(client: Client[Any]) -> None:
+    for name, number in {"Ann": "4420 7946 0123", "Bo": "7946 0", "Cy": "946", "Di": "112"}.items():
+        await call(client, "crow_add_contact", name=name, phones=[{"number": number}, {"number": number}])
+    assert await names(client, "79460") == ["Bo", "Ann"]
+    assert (await names(client, "0112"), await names(client, "5946")) == (["Di"], [])
+    [found] = (await call(client, "crow_find_contacts", query="0112"))["items"]
+    assert found["phones"] == [{"number": "112", "label": ""}]
+
+
 async def test_a_list_is_by_name_and_pages_through_everybody_once(client: Client[Any]) -> None:
     for name in ("delta", "Bravo", "alpha", "Charlie", "alpha"):
         await call(client, "crow_add_contact", name=name)

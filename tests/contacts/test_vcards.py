@@ -13,7 +13,7 @@ from crow_hooks import Crow, CrowError, Skipped
 from crow_plugins.contacts.contact import CONTACT
 from crow_plugins.contacts.contacts import Contacts
 from crow_plugins.contacts.interchange import export_cards, vcard_importer
-from crow_plugins.contacts.vcard import read
+from crow_plugins.contacts.vcard import CARD_BYTES_MAX, read
 from crow_plugins.host import Host
 from crow_plugins.rows.interchange import export
 
@@ -123,6 +123,7 @@ BROKEN = {
     "no words of a format": b"\x00\xff\xfe binary \x80",
     "a phone number without digits": card("FN:A", "TEL:none"),
     "a name that is too long": card("FN:" + "a" * 300),
+    "a photo of four megabytes": card("FN:A", "PHOTO;ENCODING=B:" + "A" * CARD_BYTES_MAX),
 }
 
 
