@@ -144,6 +144,13 @@ def test_text_is_printed_as_it_is_and_never_as_markup(home: Path) -> None:
     assert "[bold red]not[/bold red] markup [/]" in crow(home, "search", "markup").stdout
 
 
+def test_a_token_that_would_outlive_the_calendar_is_refused_and_the_list_stands(home: Path) -> None:
+    refused = crow(home, "token", "create", "patient", "--expires", "99999y")
+    assert (refused.returncode, "is longer than 100 years" in refused.stderr) == (1, True)
+    assert crow(home, "token", "create", "patient", "--expires", "100y").returncode == 0
+    assert "patient" in crow(home, "token", "list").stdout
+
+
 def test_tokens_are_made_listed_and_revoked(home: Path) -> None:
     made = answer(home, "token", "create", "claude", "--expires", "30d")
     assert str(made["token"]).startswith("crow_")

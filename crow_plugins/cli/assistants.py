@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,8 +19,10 @@ from crow_plugins import bearer
 from crow_plugins.cli.terminal import ATerminal, Terminal
 from crow_plugins.config import DEFAULT_HOST, DEFAULT_PORT
 from crow_plugins.running import Running, running_gateway
+from crow_plugins.wording import utc
 
 UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
+SECONDS_MAX = 100 * UNITS["y"]
 PLACEHOLDER = "PUT-A-TOKEN-HERE"
 
 Client = Literal["claude-desktop", "claude-code", "cursor", "vscode"]
@@ -175,11 +176,14 @@ def _seconds(text: str) -> int:
     match = re.fullmatch(r"([1-9][0-9]{0,5})([mhdwy])", text)
     if match is None:
         raise Invalid(f"{text} is no length of time; write it as 12h, 30d or 1y")
-    return int(match[1]) * UNITS[match[2]]
+    seconds = int(match[1]) * UNITS[match[2]]
+    if seconds > SECONDS_MAX:
+        raise Invalid(f"{text} is longer than 100 years; leave --expires out for a token without an end")
+    return seconds
 
 
 def _time(seconds: int | None) -> str:
-    return "never" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+    return "never" if seconds is None else f"{utc(seconds):%Y-%m-%d %H:%M}"
 
 
 def _state(grant: bearer.Grant) -> str:

@@ -54,7 +54,7 @@ def _exposing(exposure: Exposure, registry: InstanceRegistry, setting: Sequence[
         """
         if tool is not None:
             exposure.expose(tool, _about(registry, peer), writes=writes)
-        note = None if tool is None else _unknown(tool, known := tools()) or _stays_closed(tool, known, writes)
+        note = None if tool is None else _unknown(tool, known := tools(), writes) or _stays_closed(tool, known, writes)
         return _words(exposure.words(), setting, registry, note)
 
     def deny(tool: str, /, *, peer: str | None = None) -> Answer:
@@ -102,12 +102,15 @@ def _about(registry: InstanceRegistry, peer: str | None) -> str:
     return EVERYBODY if peer is None else registry.find(peer).instance.id
 
 
-def _unknown(tool: str, known: Mapping[str, bool]) -> str | None:
+def _unknown(tool: str, known: Mapping[str, bool], writes: bool = True) -> str | None:
     """What to say of a name that no tool has: a misspelt denial closes nothing."""
     if tool in known:
         return None
     near = difflib.get_close_matches(tool, known, 1)
-    advice = f"did you mean {near[0]}?" if near else "it counts once there is one, or for one of a server of yours"
+    elsewhere = "it counts once there is one, or for one of a server of yours"
+    if not writes:
+        elsewhere += " that says readOnlyHint; another one needs --writes"
+    advice = f"did you mean {near[0]}?" if near else elsewhere
     return f"No tool of Crow that is on here is called {tool}; {advice}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -119,9 +119,8 @@ def _is_loopback(url: str) -> bool:
 
 
 def _wait(inviter: Inviter) -> Outcome:
-    stopped = threading.Event()
     while (outcome := inviter.look()) is None:
-        stopped.wait(LOOK_SECONDS)
+        time.sleep(LOOK_SECONDS)  # a wait on a lock may be left without it when a signal ends it
     return outcome
 
 

@@ -110,6 +110,7 @@ def test_expose_and_deny_say_what_is_open_now(swan: House) -> None:
     [
         ("deny", "crow_serch", "is called crow_serch; did you mean crow_search?"),
         ("deny", "my_own_tool", "for one of a server of yours"),
+        ("expose", "my_own_tool", "of a server of yours that says readOnlyHint; another one needs --writes"),
         ("expose", "crow_store_memory", "crow federation expose crow_store_memory --writes"),
     ],
 )
