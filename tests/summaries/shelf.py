@@ -1,4 +1,4 @@
-"""A plugin with a summary of its own, and a note of what was refreshed."""
+"""A plugin with a summary of its own, one that fails, and a note of what was refreshed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ def register_summary(crow: Crow) -> list[Summary]:
     def collect(db: Database) -> object:
         return ["<b>atlas</b>\x07", "\u202eherbal"]
 
-    return [Summary("shelf", collect, refresh_seconds=600, shape=list[str])]
+    def fail(db: Database) -> object:
+        raise LookupError("nothing on the shelf")
+
+    return [
+        Summary("broken", fail, refresh_seconds=600),
+        Summary("shelf", collect, refresh_seconds=600, shape=list[str]),
+    ]
 
 
 @hookimpl
