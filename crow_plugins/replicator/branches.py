@@ -31,8 +31,8 @@ RESCUED_AT_ONCE = 500
 PATIENCE_SECONDS = 86_400  # with a head of which nobody may have all blocks
 
 
-def follow(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: Source, batch: Batch) -> int:
-    """Store a batch that cuts a feed: keep what it cuts, set the cursor back; returns how many entries were cut.
+def follow(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: Source, batch: Batch) -> None:
+    """Store a batch that cuts a feed: keep what it cuts, and set the cursor back.
 
     Of a revoked instance's feed it is the branch that counts that is gone to: then only what counts is kept.
     """
@@ -50,11 +50,10 @@ def follow(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: 
     trust = intake.trust
     if source.instance_id in trust.revoked:
         revoking.drop(transaction, own.instance_id, trust, source.instance_id)
-    return len(cut)
 
 
 def rescue(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: Source) -> int:
-    """Append orphans of a feed that is here in full to our own, but for those that stand in some feed.
+    """Append orphans of a feed that is here in full to our own, some at a time, but for those that stand in some feed.
 
     They are applied as well: some were cut off before they had been, or while they were parked. Returns how many were
     rescued; none while our own feed may not be appended to.

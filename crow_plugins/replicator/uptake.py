@@ -140,11 +140,12 @@ class Uptake:
         self._rules = transaction.rules
         outcome = self._intake.take(transaction, source, careful=careful, ahead=ahead)
         waits = is_disputed_and_waits(transaction.db, self._intake, source)
-        rescued = rescue(transaction, self._own, self._intake, source)
+        orphaned = is_orphaned_and_ready(transaction.db, self._intake, source, transaction.now)
+        rescue(transaction, self._own, self._intake, source)
         if waits:
             rescue_disputed(transaction, self._own, self._intake, source)
         transaction.after_commit(lambda: self._tell(source, outcome))
-        return bool(waits or rescued or outcome.applied or outcome.parked or outcome.uncounted)
+        return bool(waits or orphaned or outcome.applied or outcome.parked or outcome.uncounted)
 
     def _tell(self, source: Source, outcome: Outcome) -> None:
         by_reason: dict[str, list[int]] = {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +19,9 @@ from crow_plugins.feed.errors import NotHeld
 from crow_plugins.identity.keys import KeyPair
 from crow_plugins.replicator import branches, disputes, entry, healing
 from crow_plugins.replicator.entry import Heads, read, shown
+from crow_plugins.replicator.uptake import Uptake
 from tests.replicator.chain import Machine, _feed, carry, chain, exchange, introduce, reopen
+from tests.replicator.test_full_disk import Applies
 from tests.replicator.test_healing import ROWS, backup, restored, settle, texts
 from tests.replicator.test_one_name_twice import named
 from tests.replicator.test_revoking import revocation
@@ -361,6 +365,39 @@ def test_what_was_cut_off_does_not_wait_for_ever_for_a_head_whose_blocks_nobody_
         assert home.things() == laptop.things()
         assert texts(laptop)[ROWS[1]] == "only home has it"
         writer.store.close()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_all_that_was_cut_off_is_looked_at_though_it_is_in_batches_that_rescue_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    """The first of it stand in the new branch."""
+    monkeypatch.setattr(branches, "RESCUED_AT_ONCE", 2)
+    with chain(tmp_path, "home", "writer") as [home, writer]:
+        for number in range(5):
+            writer.write(f"text {number}", ROWS[number])
+        carry(writer, home)
+        with home.store.transaction() as transaction:
+            source = home._source(transaction.db, writer)
+            for block in [*writer.blocks(), lost_write(writer.blocks()[0])]:
+                branches._keep(transaction.db, source.feed, read(block), transaction.now)
+        if killed:
+            with contextlib.suppress(ZeroDivisionError), home.store.transaction() as transaction:
+                branches.rescue(transaction, home.own, home.intake, source)
+                raise ZeroDivisionError
+        crow: Any = Applies(home, writer)
+        trusting: Any = Applies(home, writer)
+        crow.now = lambda: 2**31
+        Uptake(crow, home.own, home.intake, trusting, frozenset).take_all()
+        assert home.rows("SELECT 1 FROM orphans") == []
+        assert rescued_by(home) == [lost_write(writer.blocks()[0])]
+        assert texts(home)[ROWS[9]] == "text 0"
+
+
+def lost_write(block: bytes) -> bytes:
+    """The same in another row, under a name that its writer gave to no other write, and last of all."""
+    fields = json.loads(block)
+    return json.dumps({**fields, "row_id": ROWS[9], "lamport": fields["lamport"] + 100}).encode()
 
 
 def test_what_was_told_in_a_part_of_our_own_feed_that_is_gone_is_told_again(tmp_path: Path) -> None:
