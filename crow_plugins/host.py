@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from fastmcp import FastMCP
     from peewee import Database
 
+    from crow_plugins.jobs import Jobs
     from crow_plugins.list_changes import ListChanges
+    from crow_plugins.switching import ManifestWatch
 
 log = logging.getLogger(__name__)
 
@@ -248,9 +250,7 @@ class Host:
             yield
         finally:
             self._serving -= 1
-            await watch.stop()
-            await jobs.stop()
-            await self._stop()
+            await _to_its_end(self._stop(watch, jobs))
 
     def told_to_stop(self) -> None:
         """Say so to whoever has to know before connections end. On the event loop."""
@@ -268,7 +268,9 @@ class Host:
             self._started.discard(plugin)
             await self.hook.stop(plugin)
 
-    async def _stop(self) -> None:
+    async def _stop(self, watch: ManifestWatch, jobs: Jobs) -> None:
+        await watch.stop()
+        await jobs.stop()
         for clients in self.list_changes:
             clients.close()
         for plugin in reversed(self._loaded):
@@ -286,3 +288,15 @@ class Host:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do it whole also where this task is cancelled meanwhile, as by Ctrl-C on a server of somebody's own."""
+    doing, cancelled = asyncio.create_task(work), None
+    while not doing.done():
+        try:
+            await asyncio.shield(doing)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled

@@ -87,6 +87,29 @@ async def test_startup_and_shutdown_run_once_around_serving(home: Path, open_hos
 
 
 @pytest.mark.anyio
+async def test_plugins_end_what_they_began_also_when_the_stop_is_cancelled(
+    home: Path, open_host: Callable[..., Host]
+) -> None:
+    """On a server of somebody's own Ctrl-C first ends the serving, and cancels what still runs."""
+    host = open_host(with_probe(home))
+    leaving = asyncio.Event()
+
+    async def serve() -> None:
+        async with host.serving():
+            leaving.set()
+
+    task = asyncio.create_task(serve())
+    await leaving.wait()
+    assert calls(host)[-1] != "shutdown"
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert calls(host)[-1] == "shutdown"
+
+
+@pytest.mark.anyio
 async def test_what_was_started_is_stopped_though_it_went_off_at_the_last_moment(
     home: Path, open_host: Callable[..., Host]
 ) -> None:
