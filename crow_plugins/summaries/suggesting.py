@@ -20,6 +20,8 @@ REASON_NAMES = 3
 
 
 class Suggesting:
+    """Ranks instances by what is kept of their summaries: score (0: it cannot answer) and reason, best first."""
+
     def __init__(self, crow: Crow, cache: Cache) -> None:
         self._crow, self._cache = crow, cache
 

@@ -165,6 +165,12 @@ def test_keys_that_differ_in_case_only_are_two_entries_and_a_reference_finds_eit
     assert part["container"] == "Two"
 
 
+def test_what_an_entry_has_for_itself_alone_is_not_inherited() -> None:
+    text = "@proceedings{p, title={P}, key={zz}, issn={1}}\n@inproceedings{a, title={x}, crossref={p}}"
+    whole, part = (record for record in sources(text) if not isinstance(record, Skipped))
+    assert (whole["extra"], part["extra"]) == ("key: zz\nissn: 1", "issn: 1")
+
+
 def test_an_old_file_is_read_as_latin_1() -> None:
     assert one(text_of("@book{a, title={Über Krähen}}".encode("latin-1")))["title"] == "Über Krähen"
 
