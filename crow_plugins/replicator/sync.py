@@ -39,7 +39,7 @@ from crow_plugins.replicator.applying import Applying
 from crow_plugins.replicator.connections import Connections
 from crow_plugins.replicator.dialling import Dialler
 from crow_plugins.replicator.failing import Failing, is_passing
-from crow_plugins.replicator.feed_storage import HeldFeed, all_feeds, find_feed, held_feed
+from crow_plugins.replicator.feed_storage import all_feeds, find_feed, held_feed
 from crow_plugins.replicator.history import ancestor
 from crow_plugins.replicator.inbox import Signal
 from crow_plugins.replicator.intake import Intake
@@ -51,6 +51,7 @@ from crow_plugins.replicator.noticing import News, Noticing
 from crow_plugins.replicator.own_feed import OwnFeed
 from crow_plugins.replicator.seal import SealFile
 from crow_plugins.replicator.shelf import ReadingShelf, StoringShelf
+from crow_plugins.replicator.standing import Standings
 from crow_plugins.replicator.status import statuses, troubles
 from crow_plugins.replicator.transport import ByteStream
 from crow_plugins.replicator.trusting import Trusting
@@ -86,7 +87,8 @@ class InstanceSyncManager:
         self._mending = Mending(crow, self.own, self._intake, SealFile(premises.home.folder))
         self._connections = Connections(premises.keyring.identity.instance_id)
         self._appending = Appending(self.own, self._appended, self._own_grew)
-        self._measuring = Measuring(crow, self.own, self._trusting, self._intake, self._connections)
+        self._standings = Standings(self.own, self._trusting, self._intake, self._connections)
+        self._measuring = Measuring(crow, self._standings)
         self._noticing = Noticing(crow, self.own, registry, lambda: (premises.store.commits(), premises.manifest))
         self._stirred = True  # something happened that tending has to look at
         self._tended = float("-inf")  # when it last did
@@ -147,7 +149,8 @@ class InstanceSyncManager:
         with self._crow.read() as db:
             held = {feed.key: feed for feed in all_feeds(db)}
             announced = {
-                feed.instance_id: self._longest(key, held.get(key)) for key, feed in self._trusting.feeds().items()
+                feed.instance_id: self._standings.longest(key, held.get(key))
+                for key, feed in self._trusting.feeds().items()
             }
             return statuses(db, self.own, self._crow.instance, others, announced, connected, self._crow.now())
 
@@ -509,20 +512,8 @@ class InstanceSyncManager:
     def _remaining(self, instance_id: str | None) -> int:
         """Entries that peers announced and that are not applied yet."""
         with self._crow.read() as db:
-            remaining = 0
-            for key, feed in self._trusting.feeds().items():
-                if key != self.own.key and instance_id in (None, feed.instance_id):
-                    number = find_feed(db, key)
-                    held = None if number is None else held_feed(db, number)
-                    longest = self._longest(key, held)
-                    remaining += max(0, feed.wanted(longest) - self._intake.cursor(db, feed.instance_id).length)
-        return remaining
-
-    def _longest(self, key: bytes, held: HeldFeed | None) -> int:
-        """As long as a feed is anywhere; of one with two branches, what others have of theirs never comes."""
-        if held is not None and held.disputed:
-            return held.length
-        return max(0 if held is None else held.length, self._connections.longest(key))
+            standings = self._standings.of_others(db)
+        return sum(each.behind for whose, each in standings.items() if instance_id in (None, whose))
 
     def _missing(self, instance_id: str | None) -> list[str]:
         """Who is not connected of all who can be, or of the one that is asked for: by name."""

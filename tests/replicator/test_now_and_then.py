@@ -91,6 +91,31 @@ async def test_what_was_given_up_is_rescued_when_it_has_waited_long_enough_thoug
         await to_thread(grackle.host.close)
 
 
+async def test_blocks_that_nobody_has_are_no_reason_to_look_every_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[bool] = []
+    is_to_tend = InstanceSyncManager._is_to_tend
+
+    def looked(self: InstanceSyncManager) -> bool:
+        looks.append(is_to_tend(self))
+        return looks[-1]
+
+    monkeypatch.setattr(InstanceSyncManager, "_is_to_tend", looked)
+    monkeypatch.setattr(sync, "TEND_SECONDS", 0.02)
+    grackle = open_instance(make_home(tmp_path, "grackle", SEED))
+    try:
+        await grackle.remember("lost")
+        async with gateways(tmp_path, "heron") as [heron]:
+            await to_thread(introduce, heron.host, grackle.host, None)
+            await to_thread(take_head, heron, grackle)
+            looks.clear()
+            await until(lambda: len(looks) > TICKS and not any(looks[-TICKS:]))
+            assert not await to_thread(heron.sync.is_caught_up)
+    finally:
+        await to_thread(grackle.host.close)
+
+
 @pytest.mark.usefixtures("failing")
 async def test_a_policy_that_failed_is_asked_again_though_nothing_happens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, quiet: list[str]

@@ -648,7 +648,7 @@ REPLICATOR_DISPUTES = [
         ("what is there of a copy is compared", ("            length = feed.comparable(length)\n", "")),
     ),
     *guards(
-        "crow_plugins.replicator.sync",
+        "crow_plugins.replicator.standing",
         "tests/replicator/test_two_branches.py::test_both_branches_of_a_machine_that_does_not_come_back_reach_everybody_and_it_mends_them_if_it_does",
         ("the other branch is not waited for", never("held is not None and held.disputed")),
     ),
