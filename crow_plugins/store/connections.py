@@ -238,12 +238,14 @@ class Connections:
     @contextmanager
     def read(self) -> Iterator[peewee.Database]:
         refuse_event_loop()
+        self._refuse_when_closed()
         with self.in_service, self.readers.connection_context(), self.readers.atomic("deferred"):
             yield self.readers
 
     @contextmanager
     def write(self) -> Iterator[peewee.Database]:
         """The writing connection, inside `BEGIN IMMEDIATE`: another process waits here, not in the middle."""
+        self._refuse_when_closed()
         with self.in_service, self.writer.immediate() as db:
             yield db
 
@@ -270,11 +272,15 @@ class Connections:
     def _beside(self) -> Iterator[apsw.Connection]:
         """A connection beside the pool, for what takes no time; it never waits for a lock."""
         with self.in_service, self._looking:
-            if self._closed:  # by now: whoever is stopped does not wait for its thread
-                raise StoreUnavailable(self.path, "it is closed")
+            self._refuse_when_closed()
             if self._watching is None:
                 self._watching = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
             yield self._watching
+
+    def _refuse_when_closed(self) -> None:
+        """A server that serves on, and a thread that nobody waits for, would open the file anew."""
+        if self._closed:
+            raise StoreUnavailable(self.path, "it is closed")
 
     def close(self) -> None:
         with self._looking:

@@ -222,6 +222,15 @@ def test_a_reader_cannot_write(world: World) -> None:
         db.execute_sql("DELETE FROM things")
 
 
+def test_what_is_closed_is_neither_read_nor_written(world: World) -> None:
+    world.write("before")
+    world.store.close()
+    with pytest.raises(StoreUnavailable, match="it is closed"):
+        world.write("after")
+    with pytest.raises(StoreUnavailable, match="it is closed"):
+        world.text()
+
+
 def damage(file: Path, first_page: int) -> None:
     """Overwrite every page from this one on."""
     content = file.read_bytes()
