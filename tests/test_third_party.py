@@ -108,7 +108,7 @@ def test_switching_it_on_lists_it_and_switching_off_what_is_not_listed_is_refuse
     assert (
         "there is no plugin suprise; did you mean surprise?" in crow(installed, "plugins", "enable", "suprise").stderr
     )
-    assert crow(installed, "plugins", "enable", "surprise").stdout == "surprise is on on this machine.\n"
+    assert crow(installed, "plugins", "enable", "surprise").stdout == "On this machine surprise is on now.\n"
     assert tomllib.loads(manifest.read_text())["plugin"] == tomllib.loads(MANIFEST)["plugin"]
     assert "say it by mouth" in crow(installed, "remember", "the surprise is on Sunday").stderr
 

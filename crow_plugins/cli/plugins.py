@@ -101,7 +101,7 @@ def _switch(terminal: Terminal, name: str, *, on: bool) -> None:
     after = switch(terminal.home.manifest, terminal.manifest_files, name, on=on)
     plugin = after.plugin(name)
     state = "on" if plugin.enabled else "off"
-    terminal.answer(_facts(after, plugin), f"{name} is {state} on this machine.")
+    terminal.answer(_facts(after, plugin), f"On this machine {name} is {state} now.")
     running = running_gateway(terminal.home)
     if plugin.enabled != on:
         terminal.say(f"Another manifest says otherwise: {plugin.place}")

@@ -15,6 +15,7 @@ from crow_hooks import CallFailure, Instance, InstanceRegistry
 from crow_plugins.federation.outbound import Outbound
 from crow_plugins.federation.searching import FederatedHits, FederatedSearch, InstanceReport
 from crow_plugins.rows.fence import fenced
+from crow_plugins.wording import plural
 
 READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
 CALLS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True)
@@ -133,5 +134,5 @@ def _found(found: FederatedHits) -> str:
 
 
 def _asked(report: InstanceReport) -> str:
-    line = f"{report.name}: {report.status}, {report.hits} hits, {report.milliseconds:.0f} ms"
+    line = f"{report.name}: {report.status}, {plural(report.hits, 'hit')}, {report.milliseconds:.0f} ms"
     return f"{line}\n{fenced('why', report.reason)}" if report.reason else line
