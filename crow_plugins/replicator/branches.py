@@ -59,9 +59,7 @@ def rescue(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: 
     rescued; none while our own feed may not be appended to.
     """
     db = transaction.db
-    if not own.may_append(db) or not is_orphaned_and_ready(db, intake, source, transaction.now):
-        return 0
-    if intake.cursor(db, source.instance_id).length < DatabaseStorage(db, source.feed).contiguous():
+    if not can_rescue(db, own, intake, source, transaction.now):
         return 0
     index, kept, orphans = EntryIndex(db), list[Read](), _orphans(db, source.feed)
     parked = parked_anywhere(db) if orphans else set[bytes]()
@@ -74,6 +72,13 @@ def rescue(transaction: WriteTransaction, own: OwnFeed, intake: Intake, source: 
             naming.give_way(transaction, index, read(block).entry)
     _append(transaction, own, intake, [rescued(each.original, own.instance_id, transaction.now) for each in kept])
     return len(kept)
+
+
+def can_rescue(db: peewee.Database, own: OwnFeed, intake: Intake, source: Source, now: int) -> bool:
+    """Whether `rescue` would look at any orphan: all that is here of their feed is applied, and ours is open."""
+    if not own.may_append(db) or not is_orphaned_and_ready(db, intake, source, now):
+        return False
+    return intake.cursor(db, source.instance_id).length >= DatabaseStorage(db, source.feed).contiguous()
 
 
 def is_disputed_and_waits(db: peewee.Database, intake: Intake, source: Source) -> bool:

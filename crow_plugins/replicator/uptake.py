@@ -17,6 +17,7 @@ from crow_hooks import Crow, Entry
 from crow_plugins.replicator import disputes
 from crow_plugins.replicator.applying import Outcome, Source
 from crow_plugins.replicator.branches import (
+    can_rescue,
     is_disputed_and_waits,
     is_orphaned_and_ready,
     rescue,
@@ -140,8 +141,9 @@ class Uptake:
         self._rules = transaction.rules
         outcome = self._intake.take(transaction, source, careful=careful, ahead=ahead)
         waits = is_disputed_and_waits(transaction.db, self._intake, source)
-        orphaned = is_orphaned_and_ready(transaction.db, self._intake, source, transaction.now)
-        rescue(transaction, self._own, self._intake, source)
+        orphaned = can_rescue(transaction.db, self._own, self._intake, source, transaction.now)
+        if orphaned:
+            rescue(transaction, self._own, self._intake, source)
         if waits:
             rescue_disputed(transaction, self._own, self._intake, source)
         transaction.after_commit(lambda: self._tell(source, outcome))
@@ -162,7 +164,7 @@ class Uptake:
     def _is_done(self, db: peewee.Database, number: int, feed: ChainFeed) -> bool:
         storage = DatabaseStorage(db, number)
         source = Source(number, feed.instance_id)
-        can_rescue = is_orphaned_and_ready(db, self._intake, source, self._crow.now())
-        if (can_rescue or is_disputed_and_waits(db, self._intake, source)) and self._own.may_append(db):
+        orphaned = is_orphaned_and_ready(db, self._intake, source, self._crow.now())
+        if (orphaned or is_disputed_and_waits(db, self._intake, source)) and self._own.may_append(db):
             return False
         return self._intake.cursor(db, feed.instance_id).length >= storage.contiguous()
