@@ -123,7 +123,9 @@ def test_remember_search_and_status(home: Path) -> None:
     status = answer(home, "status")
     assert (status["name"], status["gateway"], status["rows"]["memories"]) == ("grackle", None, 1)
     assert status["summary"]["memory_categories"] == {"general": 1}
-    assert re.search(r"^keeps +.*\b1 memories", crow(home, "status").stdout, re.MULTILINE)
+    assert re.search(r"^keeps +.*\bmemories: 1", crow(home, "status").stdout, re.MULTILINE)
+    again = crow(home, "remember", "And the blue pot is by the door")
+    assert re.fullmatch(r"Remembered as [-0-9a-f]{36}\.\n", again.stdout)
 
 
 def test_search_finding_nothing_says_so(home: Path) -> None:

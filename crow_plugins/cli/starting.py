@@ -168,7 +168,7 @@ def _rows(host: Host) -> dict[str, int]:
 
 
 def _kept(rows: dict[str, int]) -> str:
-    return ", ".join(f"{number(count)} {table}" for table, count in rows.items() if count) or "nothing yet"
+    return ", ".join(f"{table}: {number(count)}" for table, count in rows.items() if count) or "nothing yet"
 
 
 def _tokens(host: Host) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from crow_hooks import Command
+from crow_hooks import Answer, Command
 from crow_plugins.memories.memories import Memories
 
 
@@ -27,6 +27,7 @@ def commands(memories: Memories) -> Sequence[Command]:
             A word to find it by; give it as often as you like.
         """
         fields = {"content": content, "category": category, "importance": importance, "tags": list(tag)}
-        return asdict(memories.store(fields, by="person"))
+        kept = memories.store(fields, by="person")
+        return Answer(asdict(kept), f"Remembered as {kept.id}.")
 
     return [Command("remember", remember)]
