@@ -424,7 +424,7 @@ def test_a_gateway_that_starts_finds_an_unfinished_introduction_and_ends_it(
     home = tmp_path / "unintroduced"
     asyncio.run(until_adopted(home, gateway, invited, "unintroduced"))
     with running_gateway(home):
-        assert rows(home, NAMES) == [("desktop",)]
+        assert ("desktop",) in rows(home, NAMES)  # it may have heard of the others by now, too
     assert not (home / "joining.json").exists()
 
 
