@@ -34,7 +34,7 @@ COUNTS = tuple(field.name for field in fields(Size))
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Crow beside others, in one run.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}; all if none is named")
-    parser.add_argument("--size", choices=SIZES, default="short", help="short takes a quarter of an hour, full an hour")
+    parser.add_argument("--size", choices=SIZES, default="short", help="short takes ten minutes, full an hour")
     parser.add_argument("--set", action="append", default=[], metavar="COUNT=N", help=f"of {', '.join(COUNTS)}")
     asked = parser.parse_args(words)
     if unknown := set(asked.names) - set(BENCHES):

@@ -34,7 +34,7 @@ class Machine:
             Keyring.create(home, name=home.name, role="home", now=int(time.time()), seed=SEED)
         self.identity = Keyring.load(home).identity
         self.id = self.identity.instance_id
-        self._port = _free_port()
+        self._port = _kept_port(home.with_suffix(".port"))
         self.url = f"http://127.0.0.1:{self._port}"
         self.process: subprocess.Popen[str] | None = None
 
@@ -65,6 +65,13 @@ class Machine:
 
     def reader(self) -> apsw.Connection:
         return apsw.Connection(str(self.home / "crow.db"), flags=apsw.SQLITE_OPEN_READONLY)
+
+
+def _kept_port(file: Path) -> int:
+    """One that was free when the machine was made: the others know it by that, also in a later run."""
+    if not file.exists():
+        file.write_text(str(_free_port()))
+    return int(file.read_text())
 
 
 def _free_port() -> int:
