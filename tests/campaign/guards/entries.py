@@ -103,8 +103,8 @@ REPLICATOR_BRANCHES = [
         (
             "what is rescued stands nowhere, and that is known",
             (
-                "    if intake.cursor(db, source.instance_id).length < DatabaseStorage(db, source.feed).contiguous():",
-                "    if False:",
+                "    return intake.cursor(db, source.instance_id).length >= DatabaseStorage(db, source.feed).contiguous()",
+                "    return True",
             ),
         ),
     ),
