@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,11 @@ def mirror(home: Path) -> dict[str, dict[str, Any]]:
     return {entry["name"]: entry for entry in json.loads((home / "instances.json").read_text())}
 
 
+def mirrors_the_tool(gateway: Gateway, home: Path) -> bool:
+    of_tool = {(item["id"], item["gateway_url"]) for item in asyncio.run(listed(gateway)).values()}
+    return {(entry["id"], entry["gateway_url"]) for entry in mirror(home).values()} == of_tool
+
+
 async def until(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while not await asyncio.to_thread(true):
@@ -69,9 +75,8 @@ async def test_registering_once_registers_both_ways(gateways: dict[str, Gateway]
         there = (await listed(gateways[name]))["grackle"]
         assert (there["gateway_url"], there["role"]) == (gateways["grackle"].base_url, "home")
         assert there["id"] == here["grackle"]["id"]
-    for name in NAMES:
-        of_tool = {(item["id"], item["gateway_url"]) for item in (await listed(gateways[name])).values()}
-        assert {(entry["id"], entry["gateway_url"]) for entry in mirror(folder / name).values()} == of_tool
+    for name in NAMES:  # two of them hear of each other meanwhile
+        await until(partial(mirrors_the_tool, gateways[name], folder / name))
 
 
 def test_a_command_that_syncs_with_one_of_them_says_how_it_went_and_nothing_else(

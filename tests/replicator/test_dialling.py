@@ -73,7 +73,7 @@ async def test_where_a_link_of_the_peer_ended_at_once_it_is_dialled_soon(
             assert dialled == []
         async with asyncio.timeout(SOON_SECONDS):
             await until(lambda: bool(dialled) and grackle.sync.connected() == {swan.host.instance.id})
-        assert [url for url, _ in dialled] == [swan.url]
+        assert {url for url, _ in dialled} == {swan.url}
 
 
 async def test_two_that_refuse_each_other_do_so_ever_less_often(
